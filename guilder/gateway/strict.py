@@ -1,0 +1,396 @@
+"""The gateway's own HTTP layer: a request is whole and well-formed, or the app never sees it.
+
+httptools alone lets pass two Hosts or none, absolute targets, names with underscores, trailers,
+HTTP/1.0 and headers of any size. Here `limits.RequestReader` judges the bytes and frames the body
+first, and httptools, fed one whole request at a time, is a second opinion. Store and forward costs
+at most 256 kB a connection, and buys that a slow or malformed body never occupies the app and that
+a refusal can never fall into the middle of an answer.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from typing import Any, ClassVar
+
+import httptools
+import structlog
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+from uvicorn.server import ServerState
+
+from guilder.gateway import limits
+from guilder.gateway.limits import Incoming, Phase, Refusal, RequestReader
+
+_PLAIN = "Send the request with an unmodified HTTP/1.1 client library."
+
+PROBLEMS: dict[str, tuple[int, str, str]] = {
+    "request-line-malformed": (400, "The request line is malformed", _PLAIN),
+    "bare-line-feed": (400, "A line ends without CR LF", "End every line with CR LF."),
+    "target-form": (
+        400,
+        "The target is not a path",
+        "Send the path and query alone, beginning with `/`; put the name into Host.",
+    ),
+    "target-illegal": (
+        400,
+        "The target has illegal characters",
+        "Percent-encode values in the query; use no dot segments, no encoded slashes.",
+    ),
+    "target-too-long": (
+        414,
+        "The target is too long",
+        f"Keep the target within {limits.TARGET_BYTES} bytes; move values into the body.",
+    ),
+    "http-version-unsupported": (505, "Only HTTP/1.1 is spoken here", "Use HTTP/1.1."),
+    "method-unknown": (501, "The method is not known", "Use GET, POST, PUT, PATCH or DELETE."),
+    "host-missing": (400, "There is no Host header", "Send exactly one Host header."),
+    "host-repeated": (400, "There are two Host headers", "Send exactly one Host header."),
+    "host-illegal": (400, "The Host header is not a name", "Send a name or an address."),
+    "header-malformed": (400, "A header line is malformed", "Write headers as `Name: value`."),
+    "header-folded": (400, "A header value is folded", "Send each header on one line."),
+    "header-name-illegal": (400, "A header name has illegal characters", _PLAIN),
+    "header-name-underscore": (
+        400,
+        "A header name has an underscore",
+        "Use `-` in header names: some software reads `_` and `-` as the same.",
+    ),
+    "header-value-illegal": (
+        400,
+        "A header value has illegal characters",
+        "Use visible ASCII and spaces.",
+    ),
+    "header-repeated": (400, "A header is repeated", "Send the header named in `detail` once."),
+    "headers-too-large": (
+        431,
+        "The headers are too large",
+        f"Keep all headers together within {limits.HEADER_BYTES} bytes.",
+    ),
+    "too-many-headers": (431, "Too many headers", f"Send at most {limits.HEADER_LINES}."),
+    "length-ambiguous": (400, "Two lengths", "Send Content-Length or Transfer-Encoding alone."),
+    "content-length-repeated": (400, "There are two Content-Lengths", "Send exactly one."),
+    "content-length-illegal": (
+        400,
+        "Content-Length is no number",
+        "Send it in plain decimal digits.",
+    ),
+    "transfer-encoding-unsupported": (
+        400,
+        "The Transfer-Encoding is not supported",
+        "Send `Transfer-Encoding: chunked`, exactly so, or a Content-Length.",
+    ),
+    "chunk-malformed": (400, "A chunk is malformed", _PLAIN),
+    "chunk-extension-too-long": (400, "A chunk line is too long", "Send no chunk extensions."),
+    "chunks-too-small": (
+        400,
+        "The body is cut into too many chunks",
+        "Send larger chunks, or a Content-Length.",
+    ),
+    "trailers-unsupported": (400, "Trailers are not accepted", "Send these fields as headers."),
+    "body-too-large": (
+        413,
+        "The body is too large",
+        f"Keep the body within {limits.BODY_BYTES} bytes; send several smaller requests.",
+    ),
+    "content-encoding-unsupported": (
+        415,
+        "The body is encoded",
+        "Send it without Content-Encoding.",
+    ),
+    "expectation-unsupported": (
+        417,
+        "The expectation is not supported",
+        "Send no Expect header, or `Expect: 100-continue`.",
+    ),
+    "upgrade-unsupported": (
+        400,
+        "The connection cannot be upgraded",
+        "Send no Upgrade header; neither websockets nor h2c are spoken here.",
+    ),
+    "http-malformed": (400, "The request is malformed", _PLAIN),
+    "header-timeout": (
+        408,
+        "The headers came too slowly",
+        "Connect again and send the headers in one go.",
+    ),
+    "body-timeout": (
+        408,
+        "The body came too slowly",
+        "Connect again, on a faster line or with a smaller body; a command keeps its key.",
+    ),
+    "gateway-busy": (503, "Too many connections", "Try again after the seconds in Retry-After."),
+}
+"""code → (status, title, fix): every answer of this layer. Codes are stable."""
+
+STALLED = "answer-not-read"
+"""Counted, never sent: the peer does not read, so it was cut off."""
+
+refused: Counter[str] = Counter()
+"""Refusals of this process by code: the keys of `PROBLEMS`, and `STALLED`."""
+
+SAMPLE = 100
+"""One refusal of each code in so many is logged."""
+
+INTERNAL_PREFIXES = (b"x-forwarded", b"x-tenant", b"guilder-")
+INTERNAL_NAMES = frozenset({b"forwarded", b"x-real-ip"})
+
+_EXTRA = {
+    "content-encoding-unsupported": b"accept-encoding: identity\r\n",
+    "gateway-busy": b"retry-after: 1\r\n",
+}
+_log = structlog.get_logger(__name__)
+
+
+def count_refusal(code: str) -> None:
+    """Count, and log a sample without anything that the peer sent."""
+    if refused[code] % SAMPLE == 0:
+        _log.warning("gateway.http_refused", code=code, before=refused[code])
+    refused[code] += 1
+
+
+def server_settings() -> dict[str, Any]:
+    """What the gateway passes to `uvicorn.Config` besides the app and the address."""
+    return {
+        "http": StrictProtocol,
+        "loop": "uvloop",
+        "ws": "none",
+        "interface": "asgi3",
+        "proxy_headers": False,
+        "server_header": False,
+        "date_header": True,
+        "access_log": False,
+        "log_config": None,
+        "limit_concurrency": 512,  # connections a process; within a usual limit of 1024 files
+        "backlog": 1024,
+        "timeout_keep_alive": 15,  # seconds
+        "timeout_graceful_shutdown": 10,  # seconds; a gateway request has a shorter deadline
+    }
+
+
+class StrictProtocol(HttpToolsProtocol):
+    """One connection; requests are served one after the other, and the first refusal ends it.
+
+    All times are seconds on the event loop's clock.
+    """
+
+    header_seconds: ClassVar[float] = 5.0
+    body_seconds: ClassVar[float] = 10.0
+    write_seconds: ClassVar[float] = 10.0
+    linger_seconds: ClassVar[float] = 1.0
+    linger_bytes: ClassVar[int] = 1024 * 1024
+    ahead_bytes: ClassVar[int] = 64 * 1024
+    """How much of later requests is read while an earlier one is answered."""
+    held_bytes_max: ClassVar[int] = 64 * 1024 * 1024
+    """Unfinished requests of all connections of the process together."""
+    held_bytes: ClassVar[int] = 0
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        """As uvicorn calls it; every leniency of httptools is switched off."""
+        super().__init__(config, server_state, app_state, _loop)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=False)
+        # Ours counts connections when they are made; uvicorn's would answer without a problem.
+        self._connections_max, self.limit_concurrency = self.limit_concurrency, None
+        self._reader = RequestReader()
+        self._held = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timed = Phase.IDLE
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._done = False
+        """Nothing that still comes in is looked at."""
+        self._discarded = 0
+        self._ready: list[tuple[RequestResponseCycle, ASGI3Application]] = []
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Give the peer the time of a header to send its first one."""
+        super().connection_made(transport)
+        if self._connections_max is not None and len(self.connections) > self._connections_max:
+            self._refuse(Refusal("gateway-busy"))
+        else:
+            self._arm(Phase.HEADER, self.header_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop every timer and give the memory back."""
+        self._done = True
+        self._disarm()
+        self._stop_write_timer()
+        self._unset_keepalive_if_required()
+        self._account(0)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Judge, and hand on what is whole."""
+        if self._done:
+            self._discard(len(data))
+            return
+        self._unset_keepalive_if_required()
+        self._reader.feed(data)
+        self._advance()
+
+    def on_response_complete(self) -> None:
+        """Go on with what the peer sent ahead."""
+        super().on_response_complete()
+        if not self._done and not self.transport.is_closing() and self._reader.held:
+            self._unset_keepalive_if_required()
+            self._advance()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Drop what only a proxy of ours, or we ourselves, may say."""
+        lower = name.lower()
+        if lower not in INTERNAL_NAMES and not lower.startswith(INTERNAL_PREFIXES):
+            super().on_header(name, value.rstrip(b" \t"))
+
+    def on_headers_complete(self) -> None:
+        """The body is there already: never ask for it again."""
+        self.expect_100_continue = False
+        super().on_headers_complete()
+
+    def pause_writing(self) -> None:
+        """The peer reads too slowly: it has `write_seconds` to catch up."""
+        super().pause_writing()
+        if self._write_timer is None:
+            self._write_timer = self.loop.call_later(self.write_seconds, self._stalled)
+
+    def resume_writing(self) -> None:
+        """The peer caught up."""
+        self._stop_write_timer()
+        super().resume_writing()
+
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _advance(self) -> None:
+        """Hand on the next request, unless an earlier one is still being answered."""
+        if self._answering():
+            self._read_ahead()
+            return
+        try:
+            request = self._reader.next()
+        except Refusal as refusal:
+            self._refuse(refusal)
+            return
+        if request is None:
+            self._await_more()
+        else:
+            self._disarm()
+            self._account(self._reader.held)
+            self._hand_on(request)
+
+    def _read_ahead(self) -> None:
+        self._account(self._reader.held)
+        if self._reader.held > 4 * self.ahead_bytes:
+            # Pausing was undone again and again: answer this one, then close.
+            self.cycle.keep_alive = False
+            self._done = True
+            self._reader = RequestReader()
+            self._account(0)
+        elif self._reader.held > self.ahead_bytes:
+            self.flow.pause_reading()
+
+    def _await_more(self) -> None:
+        phase = self._reader.phase
+        self._account(self._reader.held)
+        if StrictProtocol.held_bytes > self.held_bytes_max:
+            self._refuse(Refusal("gateway-busy", "Too many unfinished requests."))
+        elif phase is not self._timed:
+            if phase is Phase.BODY and self._reader.expects_continue:
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            body = phase is Phase.BODY
+            self._arm(phase, self.body_seconds if body else self.header_seconds)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Called by httptools' callbacks: only noted, `_hand_on` decides."""
+        self._ready.append((cycle, app))
+
+    def _hand_on(self, request: Incoming) -> None:
+        """Start the app if httptools, too, finds exactly one request and all of its body."""
+        try:
+            self.parser.feed_data(request.wire())
+            # Each message that it begins gets a new scope.
+            same = [cycle.scope is self.scope for cycle, _ in self._ready]
+            one = same == [True] and not self.cycle.more_body
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            one = False
+        if one:
+            self._done = not self.cycle.keep_alive
+            super()._start_asgi_task(*self._ready.pop())
+        else:
+            self._refuse(Refusal("http-malformed"))
+            if self.cycle is not None:
+                self.cycle.response_complete = True
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer with the problem, then close so that the peer can still read it."""
+        self._done = True
+        self._disarm()
+        self._account(0)
+        count_refusal(refusal.code)
+        if self.transport.is_closing():
+            return
+        default = self.server_state.default_headers
+        self.transport.write(answer(refusal, default, headless=self._reader.method == b"HEAD"))
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        # A close with unread input resets the connection and may destroy the answer on its way.
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self._timer = self.loop.call_later(self.linger_seconds, self.transport.abort)
+
+    def _discard(self, count: int) -> None:
+        self._discarded += count
+        if self._discarded > self.linger_bytes and not self._answering():
+            self.transport.abort()
+
+    def _arm(self, phase: Phase, seconds: float) -> None:
+        self._disarm()
+        self._timed = phase
+        self._timer = self.loop.call_later(seconds, self._refuse, Refusal(f"{phase.value}-timeout"))
+
+    def _disarm(self) -> None:
+        self._timed = Phase.IDLE
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _stalled(self) -> None:
+        count_refusal(STALLED)
+        self.transport.abort()
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _account(self, held: int) -> None:
+        StrictProtocol.held_bytes += held - self._held
+        self._held = held
+
+
+def answer(refusal: Refusal, default: list[tuple[bytes, bytes]], *, headless: bool) -> bytes:
+    """The whole response; `headless` leaves the body out, as HEAD wants it."""
+    status, title, fix = PROBLEMS[refusal.code]
+    document = {
+        "type": f"/problems/{refusal.code}",
+        "title": title,
+        "status": status,
+        "detail": refusal.detail or title,
+        "code": refusal.code,
+        "fix": fix,
+    }
+    body = json.dumps(document).encode()
+    lines = [STATUS_LINE[status]]
+    lines += [b"%b: %b\r\n" % pair for pair in default]
+    lines.append(_EXTRA.get(refusal.code, b""))
+    lines.append(b"content-type: application/problem+json\r\ncache-control: no-store\r\n")
+    lines.append(b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body))
+    return b"".join(lines) + (b"" if headless else body)
