@@ -1,0 +1,1 @@
+"""Guilder: an open fintech platform of banking services, each replaceable per tenant."""

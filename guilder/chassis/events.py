@@ -1,0 +1,150 @@
+"""The log of a service, its feed, and those who follow it.
+
+A follower stores its position in the transaction of its effect, so an event takes effect once; a
+read model is rebuilt by clearing it and following from position 0.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from guilder.chassis.clock import Clock
+from guilder.chassis.store import Store, Tx
+from guilder.contracts.context import PLATFORM, Context, Principal
+from guilder.contracts.declare import Contract, Event, EventPage, EventQuery
+from guilder.contracts.errors import InvalidRequest
+
+log = structlog.get_logger()
+
+PAGE = 500
+POLL_SECONDS = 0.25
+MAX_WAIT_MS = 30_000
+
+SYSTEM = Principal(id=UUID(int=0), kind="service")
+"""Who acts when the platform itself does."""
+
+Reaction = Callable[[Tx, Event], Awaitable[None]]
+Deed = Callable[[Event], Awaitable[None]]
+
+
+async def feed(store: Store, query: EventQuery) -> EventPage:
+    """Serve a page of the log in commit order; waits up to `wait_ms` for the first event."""
+    xid, n = _read_position(query.after)
+    limit = max(1, min(query.limit, PAGE))
+    left = min(query.wait_ms, MAX_WAIT_MS) / 1000
+    while True:
+        async with store.tx() as tx:
+            rows = await tx.fetch("SELECT * FROM feed_page($1::text::xid8,$2,$3)", xid, n, limit)
+        if rows or left <= 0:
+            break
+        await store.wait_news(min(left, POLL_SECONDS))
+        left -= POLL_SECONDS
+    events = [_event(row) for row in rows]
+    return EventPage(events=events, next=events[-1].position if events else query.after)
+
+
+def _read_position(text: str) -> tuple[str, int]:
+    xid, _, n = (text or "0.0").partition(".")
+    if not (xid.isdecimal() and n.isdecimal() and len(xid) <= 20 and len(n) <= 18):
+        raise InvalidRequest("`after` must be a position that the feed itself gave", at="$.after")
+    return xid, int(n)
+
+
+def _event(row: Any) -> Event:
+    return Event(
+        position=f"{row['xid']}.{row['n']}",
+        type=row["type"],
+        at=row["at"],
+        tenant=row["tenant"],
+        principal=str(row["principal"]),
+        request=row["request"],
+        ids=json.loads(row["ids"]),
+    )
+
+
+class Follower:
+    """Follows one feed: a page of events, their effects and the new position in one commit."""
+
+    def __init__(
+        self, store: Store, source: Contract, reactions: Mapping[str, Reaction], clock: Clock
+    ) -> None:
+        """`reactions` by event type; `"*"` gets every event; other types are passed over."""
+        self.store, self.source, self.reactions, self.clock = store, source, reactions, clock
+        self.feed = source.contract_name
+
+    async def step(self, wait_ms: int = 0) -> int:
+        """Take one page; the number of events seen."""
+        async with self.store.tx() as tx:
+            after = await tx.value("SELECT position FROM feed_position WHERE feed=$1", self.feed)
+        query = EventQuery(after=after or "", limit=PAGE, wait_ms=wait_ms)
+        page = await self.source.events(_CTX, query)
+        if page.events:
+            await self._take(page, after)
+        return len(page.events)
+
+    async def _take(self, page: EventPage, after: str | None) -> None:
+        tenants = sorted({event.tenant for event in page.events})
+        async with self.store.tx(*tenants) as tx:
+            moved = await tx.execute(
+                "INSERT INTO feed_position (feed, position) VALUES ($1,$2) ON CONFLICT (feed)"
+                " DO UPDATE SET position=$2 WHERE feed_position.position=$3",
+                self.feed,
+                page.next,
+                after or "",
+            )
+            if not moved:  # somebody else followed the same feed meanwhile
+                return
+            for event in page.events:
+                reaction = self.reactions.get(event.type) or self.reactions.get("*")
+                if reaction is not None:
+                    await reaction(tx, event)
+
+    async def rebuild(self, clear: Callable[[Tx], Awaitable[None]]) -> None:
+        """Clear the read model and follow again from position 0."""
+        tenants = await self.store.seen_tenants()
+        async with self.store.tx(*tenants) as tx:
+            await clear(tx)
+            await tx.execute("DELETE FROM feed_position WHERE feed=$1", self.feed)
+        while await self.step():
+            pass
+
+    async def run(self) -> None:
+        """Follow until cancelled; an error is logged and tried again with a growing pause."""
+        pause = 0.2
+        while True:
+            try:
+                await self.step(wait_ms=20_000)
+                pause = 0.2
+            except Exception as error:
+                log.warning("feed", feed=self.feed, service=self.store.service, error=repr(error))
+                await self.clock.sleep(pause)
+                pause = min(pause * 2, 10.0)
+
+
+class Doer(Follower):
+    """Follows a feed with deeds that call other services: done first, then the position.
+
+    A deed may therefore happen again after a crash and must be idempotent by a key derived from
+    the event.
+    """
+
+    def __init__(
+        self, store: Store, source: Contract, deeds: Mapping[str, Deed], clock: Clock, name: str
+    ) -> None:
+        """`name` tells this follower's position from others of the same feed."""
+        super().__init__(store, source, {}, clock)
+        self.deeds = deeds
+        self.feed = f"{source.contract_name}:{name}"
+
+    async def _take(self, page: EventPage, after: str | None) -> None:
+        for event in page.events:
+            deed = self.deeds.get(event.type)
+            if deed is not None:
+                await deed(event)
+        await super()._take(page, after)
+
+
+_CTX = Context(tenant=PLATFORM, principal=SYSTEM)

@@ -1,0 +1,274 @@
+"""The one seam through which every command passes, so that it may be sent twice.
+
+`@local`: the whole effect is in this service's database; key, effect and answer are one
+transaction. `@claimed`: other services are called; the claim is committed first, the effects carry
+ids derived from `claim.resource`, and the finish commits state and answer together.
+"""
+
+import functools
+import hashlib
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime, timedelta
+from typing import Any, Concatenate, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from guilder.chassis.contract import encode
+from guilder.chassis.seal import Sealer
+from guilder.chassis.store import Store, Tx
+from guilder.contracts.context import Context
+from guilder.contracts.declare import Contract, Operation
+from guilder.contracts.errors import InFlight, KeyReused, Problem
+from guilder.contracts.values import uuid7
+
+LEASE = timedelta(seconds=30)
+"""How long a claimed command belongs to the process that works on it."""
+
+KEEP = timedelta(days=40)
+"""How long finished keys and answers are kept (the promise is 30 days)."""
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """The stored answer of an earlier request with the same key, byte for byte."""
+
+    raw: bytes
+    status: int
+
+
+class HasOnce(Protocol):
+    """What the decorators need of a service."""
+
+    once: "Once"
+
+
+class Claim:
+    """A command that this process has claimed and will finish, refuse or release."""
+
+    def __init__(self, once: "Once", operation: Operation, ctx: Context, row: Any) -> None:
+        """`row` holds resource, created_at and whether an earlier attempt was resumed."""
+        self._once, self._operation, self._ctx = once, operation, ctx
+        self.resource: UUID = row["resource"]
+        self.created_at: datetime = row["created_at"]
+        self.resumed: bool = row["resumed"]
+
+    async def finish(self, work: Callable[[Tx], Awaitable[A]]) -> A:
+        """Commit the effect of `work`, the answer it returns and the end of the command."""
+        async with self._once.store.tx(self._ctx.tenant) as tx:
+            tx.resource = self.resource
+            answer = await work(tx)
+            await self._once.settle(tx, self._operation, self._ctx, 200, answer)
+        return answer
+
+    async def refuse(self, problem: Problem) -> None:
+        """Commit a final refusal as the command's outcome."""
+        async with self._once.store.tx(self._ctx.tenant) as tx:
+            await self._once.settle(tx, self._operation, self._ctx, problem.status, problem)
+
+    async def release(self) -> None:
+        """Give the lease back after an outage, so that a repeat resumes at once."""
+        async with self._once.store.tx(self._ctx.tenant) as tx:
+            await tx.execute(
+                "UPDATE command SET lease_until=$4"
+                " WHERE tenant=$1 AND principal=$2 AND key=$3 AND status IS NULL",
+                self._ctx.tenant,
+                self._ctx.principal.id,
+                self._ctx.key,
+                tx.at,
+            )
+
+
+class Once:
+    """The seam over one service's database."""
+
+    def __init__(self, store: Store, sealer: Sealer | None) -> None:
+        """`sealer` encrypts answers that hold personal data; None where none can occur."""
+        self.store = store
+        self._sealer = sealer
+
+    async def local(
+        self, operation: Operation, ctx: Context, request: Any, work: Callable[[Tx], Awaitable[A]]
+    ) -> A | Replayed:
+        """Run `work` at most once per key; key, effect and answer are one transaction."""
+        if ctx.key is None:
+            async with self.store.tx(ctx.tenant) as tx:
+                return await work(tx)
+        refused: Problem | None = None
+        async with self.store.tx(ctx.tenant) as tx:
+            row = await self._insert(tx, operation, ctx, request, tx.at)
+            if row is None:
+                return await self._earlier(tx, operation, ctx, request)
+            try:
+                async with tx.savepoint():
+                    answer = await work(tx)
+            except Problem as problem:
+                if not problem.final:
+                    raise
+                refused = problem
+            await self.settle(
+                tx, operation, ctx, refused.status if refused else 200, refused or answer
+            )
+        if refused:
+            raise refused
+        return answer
+
+    async def claim(
+        self,
+        operation: Operation,
+        ctx: Context,
+        request: Any,
+        also: Callable[[Tx], Awaitable[None]] | None = None,
+    ) -> Claim | Replayed:
+        """Commit the key (and the rows `also` writes) before anything else happens."""
+        async with self.store.tx(ctx.tenant) as tx:
+            row = await self._insert(tx, operation, ctx, request, tx.at + LEASE)
+            if row is not None:
+                tx.resource = row["resource"]
+                if also is not None:
+                    await also(tx)
+                return Claim(self, operation, ctx, row)
+            taken = await tx.row(
+                "UPDATE command SET lease_until=$4 WHERE tenant=$1 AND principal=$2 AND key=$3"
+                " AND status IS NULL AND lease_until<=$5 AND hash=$6"
+                " RETURNING resource, created_at, true AS resumed",
+                ctx.tenant,
+                ctx.principal.id,
+                ctx.key,
+                tx.at + LEASE,
+                tx.at,
+                fingerprint(operation, request),
+            )
+            if taken is not None:
+                return Claim(self, operation, ctx, taken)
+            return await self._earlier(tx, operation, ctx, request)
+
+    async def settle(
+        self, tx: Tx, operation: Operation, ctx: Context, status: int, outcome: Any
+    ) -> None:
+        """Store the outcome of a command in the transaction that ends it."""
+        subject = None
+        if isinstance(outcome, Problem):
+            raw = encode(outcome.document())
+        else:
+            raw = encode(outcome)
+            if operation.subject is not None and self._sealer is not None:
+                subject = getattr(outcome, operation.subject)
+                raw = await self._sealer.seal(ctx.tenant, subject, "command.answer", raw)
+        await tx.execute(
+            "UPDATE command SET status=$4, answer=$5, subject=$6"
+            " WHERE tenant=$1 AND principal=$2 AND key=$3",
+            ctx.tenant,
+            ctx.principal.id,
+            ctx.key,
+            status,
+            raw,
+            subject,
+        )
+
+    async def expire(self) -> int:
+        """Forget finished keys older than KEEP; the number forgotten."""
+        gone = 0
+        for tenant in await self.store.seen_tenants():
+            async with self.store.tx(tenant) as tx:
+                gone += await tx.execute(
+                    "DELETE FROM command WHERE created_at<$1 AND status IS NOT NULL", tx.at - KEEP
+                )
+        return gone
+
+    async def _insert(
+        self, tx: Tx, operation: Operation, ctx: Context, request: Any, lease_until: datetime
+    ) -> Any:
+        return await tx.row(
+            "INSERT INTO command"
+            " (tenant, principal, key, operation, hash, resource, lease_until, created_at)"
+            " VALUES ($1,$2,$3,$4,$5,$6,$7,$8) ON CONFLICT DO NOTHING"
+            " RETURNING resource, created_at, false AS resumed",
+            ctx.tenant,
+            ctx.principal.id,
+            ctx.key,
+            operation.id,
+            fingerprint(operation, request),
+            tx.resource,
+            lease_until,
+            tx.at,
+        )
+
+    async def _earlier(self, tx: Tx, operation: Operation, ctx: Context, request: Any) -> Replayed:
+        row = await tx.row(
+            "SELECT * FROM command WHERE tenant=$1 AND principal=$2 AND key=$3",
+            ctx.tenant,
+            ctx.principal.id,
+            ctx.key,
+        )
+        if bytes(row["hash"]) != fingerprint(operation, request):
+            raise KeyReused(
+                f"the key was first used for {row['operation']}", resource=str(row["resource"])
+            )
+        if row["status"] is None:
+            left = (row["lease_until"] - tx.at).total_seconds()
+            raise InFlight(retry_after=max(1, int(left) + 1), resource=str(row["resource"]))
+        raw = bytes(row["answer"])
+        if row["subject"] is not None and self._sealer is not None:
+            raw = await self._sealer.open(ctx.tenant, row["subject"], "command.answer", raw)
+        return Replayed(raw, row["status"])
+
+
+def fingerprint(operation: Operation, request: Any) -> bytes:
+    """SHA-256 over the operation and its decoded request; spacing and order do not matter."""
+    return hashlib.sha256(operation.id.encode() + b"\n" + encode(request)).digest()
+
+
+S = TypeVar("S", bound=Any)
+
+
+def _operation(service: Any, name: str) -> Operation:
+    contract: type[Contract] = type(service)
+    return contract.operations()[name]
+
+
+def local(
+    method: Callable[[S, Tx, Context, R], Awaitable[A]],
+) -> Callable[[S, Context, R], Coroutine[Any, Any, A]]:
+    """Make a method `(self, tx, ctx, request)` a command whose whole effect is in `tx`."""
+
+    @functools.wraps(method)
+    async def command(self: S, ctx: Context, request: R) -> A:
+        operation = _operation(self, method.__name__)
+        # A Replayed goes out as it is: the endpoint that called unwraps it.
+        return await self.once.local(  # type: ignore[no-any-return]
+            operation, ctx, request, lambda tx: method(self, tx, ctx, request)
+        )
+
+    return command
+
+
+def claimed(
+    method: Callable[Concatenate[S, Claim, Context, R, ...], Awaitable[A]],
+) -> Callable[[S, Context, R], Coroutine[Any, Any, A]]:
+    """Make `(self, claim, ctx, request)` a command that calls other services between two commits.
+
+    The method ends with `return await claim.finish(work)`. A final refusal is stored as the
+    outcome; after anything else the lease is given back and the repeat resumes.
+    """
+
+    @functools.wraps(method)
+    async def command(self: S, ctx: Context, request: R) -> A:
+        operation = _operation(self, method.__name__)
+        if ctx.key is None:
+            ctx = ctx.step(f"auto:{uuid7(self.once.store.clock.now())}")
+        claim = await self.once.claim(operation, ctx, request)
+        if isinstance(claim, Replayed):
+            return claim  # type: ignore[return-value]
+        try:
+            return await method(self, claim, ctx, request)
+        except Problem as problem:
+            await (claim.refuse(problem) if problem.final else claim.release())
+            raise
+        except BaseException:
+            await claim.release()
+            raise
+
+    return command

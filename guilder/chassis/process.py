@@ -1,0 +1,201 @@
+"""One process and the services it runs: opens their stores, hands each its parts, keeps followers
+and sweeps going. Which services those are, and where the others are, is told by the caller.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+
+from guilder.chassis.batch import one
+from guilder.chassis.call import Bindings, Calls, Direct, Road, callees, make_client
+from guilder.chassis.clock import Clock
+from guilder.chassis.events import SYSTEM, Follower
+from guilder.chassis.guard import AccessGuard, Executor
+from guilder.chassis.idempotency import Once
+from guilder.chassis.seal import Sealer
+from guilder.chassis.serve import Endpoint
+from guilder.chassis.store import ConnectArgs, Store
+from guilder.contracts.access.v1 import Access
+from guilder.contracts.context import Context
+from guilder.contracts.declare import Contract
+from guilder.contracts.vault.v1 import KeyQuestion, Vault
+
+log = structlog.get_logger()
+C = TypeVar("C", bound=Contract)
+
+
+@dataclass
+class Sweep:
+    """Something a service does again and again, `every` seconds."""
+
+    every: float
+    work: Callable[[], Awaitable[object]]
+
+
+@dataclass
+class Parts:
+    """What a service is handed to be built from."""
+
+    name: str
+    store: Store
+    once: Once
+    calls: Calls
+    clock: Clock
+    sealer: Sealer | None
+    secrets: Path
+    """A private folder (0700) for key files."""
+    env: Mapping[str, str]
+
+    def client(self, contract: type[C]) -> C:
+        """A client of another service, if calls.toml allows it."""
+        return self.calls.client(contract)
+
+
+@dataclass
+class Built:
+    """What a service's `build` returns."""
+
+    service: Contract
+    followers: list[Follower] = field(default_factory=list)
+    sweeps: list[Sweep] = field(default_factory=list)
+
+
+Build = Callable[[Parts], Built]
+
+
+class VaultKeys:
+    """Data keys from the vault service."""
+
+    def __init__(self, vault: Vault) -> None:
+        """`vault` is the service's client."""
+        self._vault = vault
+
+    async def key(self, tenant: int, subject: UUID, epoch: int | None) -> tuple[int, bytes]:
+        """Epoch and key of a subject."""
+        ctx = Context(tenant=tenant, principal=SYSTEM)
+        found = await one(self._vault.keys, ctx, KeyQuestion(subject=subject, epoch=epoch))
+        return found.epoch, found.key
+
+
+class Roads(Mapping[str, Road]):
+    """The roads of one caller: services of this process directly, others as told."""
+
+    def __init__(self, process: "Process", caller: str) -> None:
+        """Resolved when a call is made, so the order of building does not matter."""
+        self._process, self._caller = process, caller
+
+    def __getitem__(self, contract: str) -> Road:
+        """The road to a contract."""
+        return self._process.road(contract, self._caller)
+
+    def __iter__(self) -> Iterator[str]:
+        """Every contract the caller may call."""
+        return iter(callees(self._caller))
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(callees(self._caller))
+
+
+class Process:
+    """The services of one process."""
+
+    def __init__(
+        self,
+        builds: Mapping[str, Build],
+        connect: Mapping[str, ConnectArgs],
+        secrets: Path,
+        clock: Clock,
+        env: Mapping[str, str],
+        far: Callable[[str, str], Road] | None = None,
+    ) -> None:
+        """`far(contract, caller)` gives the road to a service that does not run here."""
+        self.endpoints: dict[str, Endpoint] = {}
+        self.built: dict[str, Built] = {}
+        self.stores: dict[str, Store] = {}
+        self.bindings = Bindings()
+        self._builds, self._connect, self._secrets = builds, connect, secrets
+        self._clock, self._env, self._far = clock, env, far
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def road(self, contract: str, caller: str) -> Road:
+        """The road from a caller to a contract."""
+        if self._far is not None:
+            return self._far(contract, caller)
+        return Direct(self.endpoints[contract], caller)
+
+    def calls(self, caller: str) -> Calls:
+        """The clients of a caller in this process."""
+        return Calls(caller, Roads(self, caller), self.bindings)
+
+    async def start(self, *, background: bool = True) -> None:
+        """Open stores and build services; `background` starts followers and sweeps."""
+        await asyncio.gather(*(self._open(name) for name in self._builds))
+        for name, build in self._builds.items():
+            self._build(name, build)
+        if background:
+            self._begin()
+
+    async def _open(self, name: str) -> None:
+        store = Store(name, self._connect[name], self._clock)
+        await store.open()
+        self.stores[name] = store
+
+    def _build(self, name: str, build: Build) -> None:
+        store, calls = self.stores[name], self.calls(name)
+        sealer = None
+        if "vault" in callees(name):
+            sealer = Sealer(VaultKeys(calls.client(Vault)), self._clock)
+        once = Once(store, sealer)
+        parts = Parts(name, store, once, calls, self._clock, sealer, self._secrets, self._env)
+        built = build(parts)
+        access: Access | None = None
+        if name == "access":  # its own guard asks itself
+            access = make_client(Access, Direct(Endpoint(built.service, None), name).send)
+        elif "access" in callees(name):
+            access = calls.client(Access)
+        endpoint = Endpoint(built.service, AccessGuard(access) if access else None)
+        if access and any(o.four_eyes for o in endpoint.operations.values()):
+            built.followers.append(Executor(endpoint, access).follower(store, self._clock))
+        built.sweeps.append(Sweep(3600.0, once.expire))
+        self.endpoints[name], self.built[name] = endpoint, built
+
+    def _begin(self) -> None:
+        for built in self.built.values():
+            for follower in built.followers:
+                self._tasks.append(asyncio.create_task(follower.run()))
+            for sweep in built.sweeps:
+                self._tasks.append(asyncio.create_task(self._sweep(sweep)))
+
+    async def _sweep(self, sweep: Sweep) -> None:
+        while True:
+            try:
+                await sweep.work()
+            except Exception as error:
+                log.warning("sweep", work=str(sweep.work), error=repr(error))
+            await self._clock.sleep(sweep.every)
+
+    async def settle(self) -> None:
+        """Let every follower catch up, once; for tests and tools without background tasks."""
+        moved = True
+        while moved:
+            moved = False
+            for built in self.built.values():
+                for follower in built.followers:
+                    while await follower.step():
+                        moved = True
+
+    async def stop(self) -> None:
+        """Stop followers and sweeps, close the stores."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await asyncio.gather(*(store.close() for store in self.stores.values()))

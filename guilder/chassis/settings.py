@@ -1,0 +1,52 @@
+"""Settings come from environment variables, one small class per service.
+
+A class lists its variables as fields with a default and a description; the settings reference is
+made from the same declarations.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self, get_type_hints
+
+
+def setting(default: Any, text: str) -> Any:
+    """A setting with its default and what it means, with its unit."""
+    return field(default=default, metadata={"text": text})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of a service's settings; the variable of field `x` is `<PREFIX>X`."""
+
+    PREFIX: ClassVar[str] = "GUILDER_"
+
+    @classmethod
+    def load(cls, env: Mapping[str, str] | None = None) -> Self:
+        """Read from the environment; ValueError names the variable and what it wants."""
+        source = os.environ if env is None else env
+        hints = get_type_hints(cls)
+        given: dict[str, Any] = {}
+        for item in fields(cls):
+            text = source.get(cls.PREFIX + item.name.upper())
+            if text is not None:
+                given[item.name] = _read(cls.PREFIX + item.name.upper(), text, hints[item.name])
+        return cls(**given)
+
+    @classmethod
+    def describe(cls) -> Iterator[tuple[str, str, str]]:
+        """Variable, default and meaning of every setting."""
+        for item in fields(cls):
+            yield cls.PREFIX + item.name.upper(), str(item.default), item.metadata["text"]
+
+
+def _read(name: str, text: str, kind: Any) -> Any:
+    try:
+        if kind is bool:
+            return {"1": True, "true": True, "0": False, "false": False}[text.lower()]
+        if kind in (int, float, str, Path):
+            return kind(text)
+    except (KeyError, ValueError):
+        raise ValueError(f"{name}={text!r} is not a valid {kind.__name__}") from None
+    raise TypeError(f"{name}: settings are int, float, bool, str or Path")

@@ -1,0 +1,114 @@
+"""The thin HTTP/1.1 client between our own processes: keep-alive, one parser, nothing else."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import httptools
+
+from guilder.contracts.errors import Unavailable
+
+MAX_IDLE = 32
+MAX_ANSWER = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a process listens: a unix socket's path, or host and port."""
+
+    path: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
+@dataclass
+class Reply:
+    """An HTTP answer as the parser builds it."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    parts: list[bytes] = field(default_factory=list)
+    size: int = 0
+    done: bool = False
+    keep_alive: bool = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_body(self, data: bytes) -> None:
+        """Take a part of the body; bounded."""
+        self.size += len(data)
+        if self.size > MAX_ANSWER:
+            raise Unavailable("the answer is too large")
+        self.parts.append(data)
+
+    def on_message_complete(self) -> None:
+        """Note the end."""
+        self.done = True
+
+    @property
+    def body(self) -> bytes:
+        """The whole body."""
+        return b"".join(self.parts)
+
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Wire:
+    """Connections to one address, reused."""
+
+    def __init__(self, address: Address) -> None:
+        """Opens nothing until the first request."""
+        self.address = address
+        self._idle: list[Stream] = []
+
+    async def request(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
+        """Send one request and read its answer; OSError when nobody answers.
+
+        A kept connection that the server closed meanwhile is replaced once, and only before any
+        byte of an answer came.
+        """
+        lines = [f"{method} {path} HTTP/1.1", "Host: guilder", f"Content-Length: {len(body)}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        data = "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+        while True:
+            reused = bool(self._idle)
+            stream = self._idle.pop() if reused else await self._connect()
+            reply = Reply()
+            try:
+                await self._exchange(stream, data, reply)
+            except BaseException as error:
+                stream[1].close()
+                if reused and not reply.status and isinstance(error, OSError):
+                    continue
+                raise
+            if reply.keep_alive and len(self._idle) < MAX_IDLE:
+                self._idle.append(stream)
+            else:
+                stream[1].close()
+            return reply
+
+    async def _connect(self) -> Stream:
+        if self.address.path is not None:
+            return await asyncio.open_unix_connection(self.address.path)
+        return await asyncio.open_connection(self.address.host, self.address.port)
+
+    @staticmethod
+    async def _exchange(stream: Stream, data: bytes, reply: Reply) -> None:
+        reader, writer = stream
+        writer.write(data)
+        parser = httptools.HttpResponseParser(reply)
+        while not reply.done:
+            chunk = await reader.read(65536)
+            if not chunk:
+                raise ConnectionResetError("the connection was closed before the answer")
+            parser.feed_data(chunk)
+            reply.status = parser.get_status_code()
+        reply.keep_alive = parser.should_keep_alive()
+
+    def close(self) -> None:
+        """Close what is idle."""
+        for _, writer in self._idle:
+            writer.close()
+        self._idle.clear()

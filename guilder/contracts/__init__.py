@@ -1,0 +1,1 @@
+"""What each service promises: types and operations only, no I/O."""

@@ -1,0 +1,1 @@
+"""The `access` contract, one module per major version."""

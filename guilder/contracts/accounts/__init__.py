@@ -1,0 +1,1 @@
+"""The `accounts` contract, one module per major version."""

@@ -1,0 +1,1 @@
+"""The `audit` contract, one module per major version."""

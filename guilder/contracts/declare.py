@@ -1,0 +1,242 @@
+"""The language contracts are written in: `Contract`, `@operation`, and the types around it.
+
+    class Pricing(Contract, name="pricing", version="1.0.0-draft", kind="decision"):
+        @operation("POST /quotes", command=False, deadline_ms=50, sees=("amount", "product"))
+        async def quote(self, calls: Batch[Question]) -> Answers[Quoted]: ...
+
+A single operation is `(self, ctx: Context, request: In) -> Out`; a batch operation is
+`(self, calls: Batch[In]) -> Answers[Out]`, one answer or Problem per call, in order.
+"""
+
+import re
+import typing
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Literal, TypeVar
+
+import msgspec
+
+from guilder.contracts.context import Call, Context
+from guilder.contracts.errors import Problem
+
+R = TypeVar("R")
+A = TypeVar("A")
+F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
+
+Batch = Sequence[Call[R]]
+Answers = list[A | Problem]
+
+Kind = Literal["decision", "delivery", "service"]
+May = Literal["view", "make", "approve", "administer", "operate"]
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every input: unknown members are refused, never ignored."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of every output: a reader ignores members it does not know."""
+
+
+class Nothing(Request, frozen=True, kw_only=True):
+    """No input."""
+
+
+@dataclass(frozen=True)
+class Personal:
+    """Marks a field as personal data (`Annotated[str, Personal()]`)."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation as its contract declares it."""
+
+    contract: str
+    name: str
+    method: str
+    path: str
+    public: bool
+    command: bool
+    moves_money: bool
+    batch: bool
+    may: May | None
+    on: str | None
+    four_eyes: bool
+    deadline_ms: int
+    status: int
+    sees: tuple[str, ...]
+    problems: tuple[type[Problem], ...]
+    subject: str | None
+    request: type[Any]
+    answer: Any
+    summary: str
+
+    @property
+    def id(self) -> str:
+        """`contract.operation`, the name used in calls, audit and docs."""
+        return f"{self.contract}.{self.name}"
+
+    @property
+    def path_fields(self) -> tuple[str, ...]:
+        """Fields of the request that stand in the path."""
+        return tuple(re.findall(r"\{(\w+)\}", self.path))
+
+
+def operation(
+    route: str,
+    *,
+    public: bool = False,
+    command: bool | None = None,
+    moves_money: bool = False,
+    may: May | None = None,
+    on: str | None = None,
+    four_eyes: bool = False,
+    deadline_ms: int = 5_000,
+    status: int = 200,
+    sees: tuple[str, ...] = (),
+    problems: tuple[type[Problem], ...] = (),
+    subject: str | None = None,
+) -> Callable[[F], F]:
+    """Declare an operation of a contract.
+
+    `route` is `METHOD /path/{field}`. `public` operations are offered under `/v1` and are checked
+    against `may` (a right) on `on`: the request's field that holds an account id, `"inside"` where
+    the service itself must look the resource up first, or None for the whole tenant. `command` is
+    True for everything but GET unless said otherwise. `subject` is the answer's field naming the
+    data subject whose key seals the stored answer. `sees` lists the fields an edition receives.
+    """
+    method, path = route.split(" ", 1)
+
+    def declare(function: F) -> F:
+        function.__operation__ = {  # type: ignore[attr-defined]
+            "name": function.__name__,
+            "method": method,
+            "path": path,
+            "public": public,
+            "command": method != "GET" if command is None else command,
+            "moves_money": moves_money,
+            "may": may,
+            "on": on,
+            "four_eyes": four_eyes,
+            "deadline_ms": deadline_ms,
+            "status": status,
+            "sees": sees,
+            "problems": problems,
+            "subject": subject,
+            "summary": (function.__doc__ or "").strip().split("\n")[0],
+        }
+        return function
+
+    return declare
+
+
+class Event(Answer, frozen=True, kw_only=True):
+    """One line of a service's log. Carries ids, never personal data."""
+
+    position: str
+    """Opaque; pass it as `after` to go on behind this event."""
+    type: str
+    at: datetime
+    tenant: int
+    principal: str
+    request: str
+    ids: dict[str, str]
+
+
+class EventQuery(Request, frozen=True, kw_only=True):
+    """Where to go on in the feed, how many events, how long to wait for the next."""
+
+    after: str = ""
+    limit: int = 500
+    wait_ms: int = 0
+
+
+class EventPage(Answer, frozen=True, kw_only=True):
+    """Events in commit order; `next` is the position to ask after."""
+
+    events: list[Event]
+    next: str
+
+
+class Finding(Answer, frozen=True, kw_only=True):
+    """Something that is not as it must be."""
+
+    check: str
+    detail: str
+    tenant: int | None = None
+
+
+class SelfCheck(Answer, frozen=True, kw_only=True):
+    """What a service says of its own books; `facts` feed the checks across services."""
+
+    service: str
+    checked: dict[str, int]
+    findings: list[Finding]
+    facts: dict[str, str]
+
+
+class Contract:
+    """Base of every contract. Subclasses only declare; services implement, clients call."""
+
+    contract_name: ClassVar[str] = ""
+    contract_version: ClassVar[str] = ""
+    contract_kind: ClassVar[Kind] = "service"
+    _operations: ClassVar[dict[str, Operation] | None] = None
+
+    def __init_subclass__(
+        cls, name: str | None = None, version: str = "", kind: Kind = "service", **kwargs: Any
+    ) -> None:
+        """Take name, version and kind of the contract; implementations inherit them."""
+        super().__init_subclass__(**kwargs)
+        if name is not None:
+            cls.contract_name, cls.contract_version, cls.contract_kind = name, version, kind
+            cls._operations = None
+
+    @classmethod
+    def operations(cls) -> dict[str, Operation]:
+        """The operations by name, in order of declaration."""
+        home = next(c for c in cls.__mro__ if "contract_name" in c.__dict__)
+        if home.__dict__.get("_operations") is None:
+            home._operations = _collect(home)  # type: ignore[attr-defined]
+        found: dict[str, Operation] = home._operations  # type: ignore[attr-defined]
+        return found
+
+    @operation("GET /events", deadline_ms=35_000)
+    async def events(self, ctx: Context, request: EventQuery) -> EventPage:
+        """Serve the service's log, in commit order; waits up to `wait_ms` for the next event."""
+        raise NotImplementedError
+
+    @operation("GET /self-check", deadline_ms=600_000)
+    async def self_check(self, ctx: Context, request: Nothing) -> SelfCheck:
+        """Check the service's own books."""
+        raise NotImplementedError
+
+
+def _collect(contract: type[Contract]) -> dict[str, Operation]:
+    found: dict[str, Operation] = {}
+    for base in reversed(contract.__mro__):
+        for name, member in base.__dict__.items():
+            declared = getattr(member, "__operation__", None)
+            if declared is not None:
+                request, answer, batch = _shape(member)
+                found[name] = Operation(
+                    contract=contract.contract_name,
+                    batch=batch,
+                    request=request,
+                    answer=answer,
+                    **declared,
+                )
+    return found
+
+
+def _shape(function: Callable[..., Any]) -> tuple[type[Any], Any, bool]:
+    """Read input type, output type and whether it is a batch from the annotations."""
+    hints = typing.get_type_hints(function)
+    if "calls" not in hints:
+        return hints["request"], hints["return"], False
+    (call,) = typing.get_args(hints["calls"])
+    (request,) = typing.get_args(call)
+    (answers,) = typing.get_args(hints["return"])
+    answer = typing.get_args(answers)[0]
+    return request, answer, True

@@ -1,0 +1,1 @@
+"""The `identity` contract, one module per major version."""

@@ -1,0 +1,1 @@
+"""The `ledger` contract, one module per major version."""

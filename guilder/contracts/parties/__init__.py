@@ -1,0 +1,1 @@
+"""The `parties` contract, one module per major version."""

@@ -1,0 +1,1 @@
+"""The `payments` contract, one module per major version."""

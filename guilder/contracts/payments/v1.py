@@ -1,0 +1,288 @@
+"""`payments`: orders to move money, their attempts, and the small log of what happened."""
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+
+from guilder.contracts.accounts.v1 import UnknownAccount
+from guilder.contracts.context import Context
+from guilder.contracts.declare import Answer, Contract, Personal, Request, operation
+from guilder.contracts.errors import Conflict, Forbidden, NotFound, Refused
+from guilder.contracts.ledger.v1 import (
+    AmountNotPositive,
+    CurrencyMismatch,
+    InsufficientFunds,
+    SameAccount,
+)
+from guilder.contracts.values import Money
+
+AccountRef = Annotated[str, msgspec.Meta(min_length=4, max_length=64)]
+Remittance = Annotated[str, msgspec.Meta(max_length=140), Personal()]
+Reason = Annotated[str, msgspec.Meta(min_length=3, max_length=200)]
+PaymentState = Literal["processing", "booked", "refused"]
+
+
+class UnknownPayment(NotFound):
+    """No such payment, or not for you."""
+
+    code = "unknown-payment"
+    title = "There is no such payment"
+    fix = "Check the id."
+
+
+class AccountBlocked(Refused):
+    """The account is blocked or closed."""
+
+    code = "account-blocked"
+    title = "The account is blocked or closed"
+    fix = "Ask your bank about the account, or use another one."
+
+
+class NotReversible(Conflict):
+    """Only a booked payment, once, and never a reversal, can be reversed."""
+
+    code = "not-reversible"
+    title = "This payment cannot be reversed"
+    fix = "Read the payment: it is not booked, is itself a reversal, or was reversed."
+
+
+class QuoteInvalid(Refused):
+    """The quote has expired or was for another payment."""
+
+    code = "quote-invalid"
+    title = "The quote does not hold for this payment"
+    fix = "Ask for a new quote and pay within five minutes."
+
+
+class BadRemittance(Refused):
+    """The remittance holds characters that could deceive a reader."""
+
+    code = "bad-text"
+    title = "The text holds characters that could deceive a reader"
+    fix = "Remove control, bidirectional and invisible characters."
+
+
+class CreatePayment(Request, frozen=True, kw_only=True):
+    """An order to move money. Accounts by id or IBAN; `remittance` is at most 140 characters."""
+
+    debtor_account: AccountRef
+    creditor_account: AccountRef
+    amount: Money
+    remittance: Remittance | None = None
+    quote_id: UUID | None = None
+
+
+class QuoteRequest(Request, frozen=True, kw_only=True):
+    """What would this payment cost? Nothing is reserved."""
+
+    debtor_account: AccountRef
+    creditor_account: AccountRef
+    amount: Money
+
+
+class Decided(Answer, frozen=True, kw_only=True):
+    """Which edition and version said what, under which binding generation."""
+
+    step: Literal["access", "pricing", "ledger"]
+    by: str
+    generation: int
+    outcome: str
+
+
+class Quote(Answer, frozen=True, kw_only=True):
+    """The fee and who decided it; honoured until `valid_until`."""
+
+    quote_id: UUID
+    fee: Money
+    total: Money
+    decided_by: str
+    rule: str
+    valid_until: datetime
+
+
+class Refusal(Answer, frozen=True, kw_only=True):
+    """Why a payment was refused: the problem's code and what it said."""
+
+    code: str
+    detail: str
+
+
+class Payment(Answer, frozen=True, kw_only=True):
+    """A payment and how far it got. `fee` is debited beside `amount`."""
+
+    id: UUID
+    state: PaymentState
+    debtor_account: UUID
+    creditor_account: UUID
+    amount: Money
+    fee: Money | None
+    remittance: Remittance | None
+    created_at: datetime
+    booked_at: datetime | None
+    value_date: date | None
+    reverses: UUID | None
+    reversed_by: UUID | None
+    refusal: Refusal | None
+    decisions: list[Decided]
+
+
+class PaymentId(Request, frozen=True, kw_only=True):
+    """Which payment."""
+
+    payment_id: UUID
+
+
+class Reverse(Request, frozen=True, kw_only=True):
+    """Reverse a payment, fee included, with a reason."""
+
+    payment_id: UUID
+    reason: Reason
+
+
+class ActivityLine(Answer, frozen=True, kw_only=True):
+    """One thing that happened to a payment."""
+
+    at: datetime
+    what: Literal[
+        "received", "resumed", "allowed", "priced", "booked", "refused", "reversed", "repeated"
+    ]
+    detail: str
+
+
+class Activity(Answer, frozen=True, kw_only=True):
+    """The small log of a payment, oldest first."""
+
+    items: list[ActivityLine]
+
+
+class RecordStandingOrder(Request, frozen=True, kw_only=True):
+    """A standing order taken over from another system: recorded, not executed.
+
+    `creditor` is the partner bank's code and account number as that system wrote them.
+    """
+
+    account_id: UUID
+    reference: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9:._-]{1,60}$")]
+    amount: Money
+    creditor_bank: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1,11}$")]
+    creditor_number: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9-]{1,34}$")]
+    purpose: Annotated[str, msgspec.Meta(pattern="^[a-z_]{1,30}$")] | None = None
+
+
+class StandingOrder(Answer, frozen=True, kw_only=True):
+    """A recorded standing order."""
+
+    id: UUID
+    account_id: UUID
+    reference: str
+    amount: Money
+    creditor_bank: str
+    creditor_number: str
+    purpose: str | None
+    state: Literal["recorded"]
+
+
+class StandingOrderQuery(Request, frozen=True, kw_only=True):
+    """The standing orders of an account; pass `next` as `after`."""
+
+    account_id: UUID
+    after: UUID | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
+
+
+class StandingOrders(Answer, frozen=True, kw_only=True):
+    """A page of standing orders."""
+
+    items: list[StandingOrder]
+    next: UUID | None
+
+
+class Payments(Contract, name="payments", version="1.0.0-draft"):
+    """Payments, reversals, standing orders."""
+
+    @operation(
+        "POST /payments/quote",
+        public=True,
+        command=False,
+        may="make",
+        on="inside",
+        problems=(UnknownAccount, AmountNotPositive, CurrencyMismatch, SameAccount),
+    )
+    async def quote(self, ctx: Context, request: QuoteRequest) -> Quote:
+        """Say what a payment would cost and who decided it; the quote holds five minutes."""
+        raise NotImplementedError
+
+    @operation(
+        "POST /payments",
+        public=True,
+        moves_money=True,
+        may="make",
+        on="inside",
+        status=201,
+        deadline_ms=20_000,
+        problems=(
+            UnknownAccount,
+            AccountBlocked,
+            AmountNotPositive,
+            CurrencyMismatch,
+            SameAccount,
+            QuoteInvalid,
+            BadRemittance,
+            InsufficientFunds,
+            Forbidden,
+        ),
+    )
+    async def create(self, ctx: Context, request: CreatePayment) -> Payment:
+        """Move money between two accounts of this bank, now."""
+        raise NotImplementedError
+
+    @operation(
+        "GET /payments/{payment_id}",
+        public=True,
+        may="view",
+        on="inside",
+        problems=(UnknownPayment,),
+    )
+    async def payment(self, ctx: Context, request: PaymentId) -> Payment:
+        """Read a payment: those who may see one of its accounts."""
+        raise NotImplementedError
+
+    @operation(
+        "GET /payments/{payment_id}/activity",
+        public=True,
+        may="view",
+        on="inside",
+        problems=(UnknownPayment,),
+    )
+    async def activity(self, ctx: Context, request: PaymentId) -> Activity:
+        """Read what happened to a payment, step by step."""
+        raise NotImplementedError
+
+    @operation(
+        "POST /payments/{payment_id}/reversal",
+        public=True,
+        moves_money=True,
+        may="administer",
+        four_eyes=True,
+        status=201,
+        problems=(UnknownPayment, NotReversible, InsufficientFunds),
+    )
+    async def reverse(self, ctx: Context, request: Reverse) -> Payment:
+        """Reverse a booked payment; takes effect when somebody else has approved it."""
+        raise NotImplementedError
+
+    @operation("POST /standing-orders", public=True, may="administer", status=201)
+    async def record_standing_order(
+        self, ctx: Context, request: RecordStandingOrder
+    ) -> StandingOrder:
+        """Record a standing order taken over from another system."""
+        raise NotImplementedError
+
+    @operation(
+        "GET /accounts/{account_id}/standing-orders", public=True, may="view", on="account_id"
+    )
+    async def standing_orders(self, ctx: Context, request: StandingOrderQuery) -> StandingOrders:
+        """List the standing orders of an account."""
+        raise NotImplementedError

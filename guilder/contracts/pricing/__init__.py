@@ -1,0 +1,1 @@
+"""The `pricing` contract, one module per major version."""

@@ -1,0 +1,1 @@
+"""The `registry` contract, one module per major version."""

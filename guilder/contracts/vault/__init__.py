@@ -1,0 +1,1 @@
+"""The `vault` contract, one module per major version."""

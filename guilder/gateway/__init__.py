@@ -1,0 +1,1 @@
+"""The steps of a public request, one file per step."""

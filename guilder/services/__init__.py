@@ -1,0 +1,1 @@
+"""The banking services; each stands alone behind its contract."""

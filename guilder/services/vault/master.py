@@ -1,0 +1,71 @@
+"""Master keys: one file per epoch, readable by this process's user alone."""
+
+import hmac
+import os
+import secrets
+from pathlib import Path
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from guilder.contracts.errors import Internal
+
+
+class MasterKeys:
+    """Wraps and unwraps data keys; master keys never leave this object."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is made private (0700) if it is absent."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+        self._keys: dict[str, bytes] = {}
+
+    def wrap(self, tenant: int, subject: UUID, epoch: int, key: bytes) -> bytes:
+        """Encrypt a data key, bound to its owner and epoch."""
+        nonce = os.urandom(12)
+        bound = f"{tenant}|{subject}|{epoch}".encode()
+        return nonce + AESGCM(self._master(f"epoch-{epoch}")).encrypt(nonce, key, bound)
+
+    def unwrap(self, tenant: int, subject: UUID, epoch: int, wrapped: bytes) -> bytes:
+        """Decrypt a data key; Internal when it is not this subject's or was changed."""
+        bound = f"{tenant}|{subject}|{epoch}".encode()
+        try:
+            master = AESGCM(self._master(f"epoch-{epoch}"))
+            return master.decrypt(wrapped[:12], wrapped[12:], bound)
+        except InvalidTag:
+            raise Internal("a data key does not open: it was changed or moved") from None
+
+    def index_key(self, tenant: int) -> bytes:
+        """The tenant's 32-byte look-up key."""
+        return hmac.digest(self._master("index"), f"tenant:{tenant}".encode(), "sha256")
+
+    def _master(self, name: str) -> bytes:
+        if name not in self._keys:
+            path = self._folder / f"{name}.key"
+            if not path.exists():
+                _write_new(path, secrets.token_bytes(32))
+            self._keys[name] = path.read_bytes()
+        return self._keys[name]
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Write a private file durably, unless another process was first."""
+    draft = path.with_suffix(f".{os.getpid()}.new")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(handle, content)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

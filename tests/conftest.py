@@ -1,0 +1,83 @@
+"""One PostgreSQL per test session; one world of services per session, in three modes."""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from guilder.chassis.postgres import Cluster
+from guilder.chassis.testing import MODES, World
+
+SERVICES = [
+    "registry",
+    "identity",
+    "access",
+    "vault",
+    "parties",
+    "accounts",
+    "ledger",
+    "payments",
+    "pricing",
+    "audit",
+]
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def available() -> list[str]:
+    return [s for s in SERVICES if (ROOT / "guilder" / "services" / s / "build.py").exists()]
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A throw-away PostgreSQL without fsync."""
+    folder = Path(tempfile.mkdtemp(prefix="guilder-test-"))
+    made = Cluster(
+        folder / "postgres",
+        settings={
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "full_page_writes": "off",
+            "shared_buffers": "64MB",
+            "max_connections": "400",
+            "autovacuum": "off",
+        },
+    )
+    made.start()
+    yield made
+    made.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def admin(cluster):
+    """Connection arguments of the cluster's superuser."""
+    return cluster.superuser_dsn()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_world(admin):
+    """All services that exist, on fresh databases, once per session; tests use tenants of their own."""
+    folder = Path(tempfile.mkdtemp(prefix="gw-"))
+    made = await World.make(admin, available(), folder, dict(os.environ))
+    yield made
+    await made.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=MODES)
+def world(request, shared_world):
+    """The world in each of the three modes."""
+    shared_world.mode = request.param
+    yield shared_world
+    shared_world.mode = "direct"
+
+
+@pytest.fixture
+def direct(shared_world):
+    """The world in direct mode only, for tests where the road makes no difference."""
+    shared_world.mode = "direct"
+    return shared_world
