@@ -33,6 +33,9 @@ _TARGET = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})+")
 # be one path for this check and another one for whoever decodes it later.
 _PATH_TRICK = re.compile(rb"%(?:[01][0-9A-Fa-f]|2[Ff]|5[Cc]|7[Ff])|/(?:\.|%2[Ee]){1,2}(?:/|$)|^//")
 _HEADER = re.compile(rb"([!#$%&'*+.^`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e]*)")
+# The same grammar for a whole block at once, without backtracking.
+_BLOCK = re.compile(rb"(?:[!#$%&'*+.^`|~0-9A-Za-z-]++:[\t\x20-\x7e]*+\r\n)*+\r\n")
+_FIELDS = re.compile(rb"([^:]+):[ \t]*([\t\x20-\x7e]*)\r\n")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _DIGITS = re.compile(rb"[0-9]+")
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[\t\x20-\x7e]*)?")
@@ -61,6 +64,8 @@ class Incoming:
     """One whole request that keeps every rule."""
 
     head: bytes
+    headers: list[tuple[bytes, bytes]]
+    """Lower-case names, values without the spaces around them, as sent and in that order."""
     body: bytes
     chunked: bool
 
@@ -85,7 +90,7 @@ class RequestReader:
         self.expects_continue = False
         self._at = 0
         self._headers_from = 0
-        self._count = 0
+        self._headers: list[tuple[bytes, bytes]] = []
         self._values: dict[bytes, list[bytes]] = {}
         self._head = b""
         self._head_done = False
@@ -119,7 +124,7 @@ class RequestReader:
         complete = self._read_chunks() if self._chunked else self._read_sized()
         if not complete:
             return None
-        request = Incoming(self._head, bytes(self._body), self._chunked)
+        request = Incoming(self._head, self._headers, bytes(self._body), self._chunked)
         self._restart()
         return request
 
@@ -143,22 +148,40 @@ class RequestReader:
                 return False
             self._judge_request_line(line)
             self._headers_from = self._at
-        # Bounded: each turn takes a line of at least 2 of the HEADER_BYTES.
-        while line := self._line(
-            HEADER_BYTES - (self._at - self._headers_from), "headers-too-large"
-        ):
-            name, value = _header(line)
-            self._count += 1
-            if self._count > HEADER_LINES:
-                raise Refusal("too-many-headers", f"More than {HEADER_LINES} header lines.")
-            self._values.setdefault(name, []).append(value)
-        if line is None:
+            # Tried once a request: what does not come whole, or is not fair, is read by line.
+            complete = self._take_block()
+        else:
+            complete = False
+        if not complete and not self._take_lines():
             return False
+        for name, value in self._headers:
+            self._values.setdefault(name, []).append(value)
         self._judge_headers()
         self._head = bytes(self._buffer[: self._at])
         self._drop(self._at)
         self._head_done = True
         return True
+
+    def _take_block(self) -> bool:
+        block = _BLOCK.match(self._buffer, self._at, self._at + HEADER_BYTES)
+        if block is None:
+            return False
+        fields = _FIELDS.findall(self._buffer, self._at, block.end() - 2)
+        if len(fields) > HEADER_LINES:
+            return False
+        self._headers = [(name.lower(), value.rstrip(b" \t")) for name, value in fields]
+        self._at = block.end()
+        return True
+
+    def _take_lines(self) -> bool:
+        # Bounded: each turn takes a line of at least 2 of the HEADER_BYTES.
+        while line := self._line(
+            HEADER_BYTES - (self._at - self._headers_from), "headers-too-large"
+        ):
+            self._headers.append(_header(line))
+            if len(self._headers) > HEADER_LINES:
+                raise Refusal("too-many-headers", f"More than {HEADER_LINES} header lines.")
+        return line is not None
 
     def _drop(self, count: int) -> None:
         del self._buffer[:count]

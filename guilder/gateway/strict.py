@@ -59,11 +59,7 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
         "A header name has an underscore",
         "Use `-` in header names: some software reads `_` and `-` as the same.",
     ),
-    "header-value-illegal": (
-        400,
-        "A header value has illegal characters",
-        "Use visible ASCII and spaces.",
-    ),
+    "header-value-illegal": (400, "A header value is illegal", "Use visible ASCII and spaces."),
     "header-repeated": (400, "A header is repeated", "Send the header named in `detail` once."),
     "headers-too-large": (
         431,
@@ -73,11 +69,7 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
     "too-many-headers": (431, "Too many headers", f"Send at most {limits.HEADER_LINES}."),
     "length-ambiguous": (400, "Two lengths", "Send Content-Length or Transfer-Encoding alone."),
     "content-length-repeated": (400, "There are two Content-Lengths", "Send exactly one."),
-    "content-length-illegal": (
-        400,
-        "Content-Length is no number",
-        "Send it in plain decimal digits.",
-    ),
+    "content-length-illegal": (400, "Content-Length is no number", "Send it in plain digits."),
     "transfer-encoding-unsupported": (
         400,
         "The Transfer-Encoding is not supported",
@@ -96,11 +88,7 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
         "The body is too large",
         f"Keep the body within {limits.BODY_BYTES} bytes; send several smaller requests.",
     ),
-    "content-encoding-unsupported": (
-        415,
-        "The body is encoded",
-        "Send it without Content-Encoding.",
-    ),
+    "content-encoding-unsupported": (415, "The body is encoded", "Send it without encoding."),
     "expectation-unsupported": (
         417,
         "The expectation is not supported",
@@ -171,6 +159,15 @@ def server_settings() -> dict[str, Any]:
     }
 
 
+class HeldBytes:
+    """Unfinished requests in memory. (A class attribute would spoil Python's caches each time.)"""
+
+    count = 0
+
+
+held_by_all = HeldBytes()
+
+
 class StrictProtocol(HttpToolsProtocol):
     """One connection; requests are served one after the other, and the first refusal ends it.
 
@@ -186,7 +183,11 @@ class StrictProtocol(HttpToolsProtocol):
     """How much of later requests is read while an earlier one is answered."""
     held_bytes_max: ClassVar[int] = 64 * 1024 * 1024
     """Unfinished requests of all connections of the process together."""
-    held_bytes: ClassVar[int] = 0
+
+    # The reader found the headers already; httptools need not tell them again, which is slow.
+    # It also keeps uvicorn from answering `Expect`, which `_await_more` does.
+    on_header = None  # type: ignore[assignment]
+    _incoming: Incoming
 
     def __init__(
         self,
@@ -243,15 +244,13 @@ class StrictProtocol(HttpToolsProtocol):
             self._unset_keepalive_if_required()
             self._advance()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Drop what only a proxy of ours, or we ourselves, may say."""
-        lower = name.lower()
-        if lower not in INTERNAL_NAMES and not lower.startswith(INTERNAL_PREFIXES):
-            super().on_header(name, value.rstrip(b" \t"))
-
     def on_headers_complete(self) -> None:
-        """The body is there already: never ask for it again."""
-        self.expect_100_continue = False
+        """Drop what only a proxy of ours, or we ourselves, may say; the body is here already."""
+        self.headers += [
+            pair
+            for pair in self._incoming.headers
+            if pair[0] not in INTERNAL_NAMES and not pair[0].startswith(INTERNAL_PREFIXES)
+        ]
         super().on_headers_complete()
 
     def pause_writing(self) -> None:
@@ -299,7 +298,7 @@ class StrictProtocol(HttpToolsProtocol):
     def _await_more(self) -> None:
         phase = self._reader.phase
         self._account(self._reader.held)
-        if StrictProtocol.held_bytes > self.held_bytes_max:
+        if held_by_all.count > self.held_bytes_max:
             self._refuse(Refusal("gateway-busy", "Too many unfinished requests."))
         elif phase is not self._timed:
             if phase is Phase.BODY and self._reader.expects_continue:
@@ -313,6 +312,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _hand_on(self, request: Incoming) -> None:
         """Start the app if httptools, too, finds exactly one request and all of its body."""
+        self._incoming = request
         try:
             self.parser.feed_data(request.wire())
             # Each message that it begins gets a new scope.
@@ -372,7 +372,7 @@ class StrictProtocol(HttpToolsProtocol):
             self._write_timer = None
 
     def _account(self, held: int) -> None:
-        StrictProtocol.held_bytes += held - self._held
+        held_by_all.count += held - self._held
         self._held = held
 
 

@@ -434,7 +434,7 @@ async def test_a_flood_of_pipelined_requests_is_cut_off(gateway: Gateway) -> Non
         writer.write(b"GET /wait HTTP/1.1\r\n" + HOST + b"\r\n" + FOLLOWER * 100_000)
         await until(lambda: bool(gateway.app.seen))
         await asyncio.sleep(0.05)
-        assert StrictProtocol.held_bytes < 1 << 20
+        assert strict.held_by_all.count < 1 << 20
         gateway.app.go.set()
         assert (await read_one(reader))[1] == b"seen "
 
@@ -491,7 +491,7 @@ async def test_who_does_not_read_the_answer_is_cut_off(quick: Gateway) -> None:
 async def test_unfinished_requests_share_a_bound_of_memory(quick: Gateway) -> None:
     request = POST + b"Content-Length: 200000\r\n\r\n" + b"a" * 150_000
     assert problem(await quick.exchange(request))["code"] == "gateway-busy"
-    assert StrictProtocol.held_bytes == 0
+    assert strict.held_by_all.count == 0
 
 
 async def test_connections_are_bounded() -> None:
