@@ -1,0 +1,218 @@
+"""The public door: who are you → which tenant → is it open → which version → pass on.
+
+One raw ASGI application. Each step has a file of its own; this one calls them in order.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import structlog
+from starlette.responses import Response
+
+from guilder.chassis.call import Calls
+from guilder.chassis.clock import Clock
+from guilder.chassis.contract import encode, read_request
+from guilder.chassis.events import SYSTEM
+from guilder.chassis.serve import Outcome, respond
+from guilder.contracts.audit.v1 import Audit
+from guilder.contracts.context import PLATFORM, Call, Context
+from guilder.contracts.declare import Contract, Operation
+from guilder.contracts.errors import Internal, InvalidRequest, NotFound, Problem, Unauthenticated
+from guilder.contracts.identity.v1 import Authenticated, Identity
+from guilder.contracts.registry.v1 import Registry, TenantNumber
+from guilder.contracts.values import uuid7
+from guilder.gateway import oauth
+from guilder.gateway.authenticate import Authenticator
+from guilder.gateway.pages import Pages
+from guilder.gateway.rates import Rates
+from guilder.gateway.refusals import Refusals
+from guilder.gateway.routes import Routes
+from guilder.gateway.settings import GatewaySettings
+
+log = structlog.get_logger()
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+TENANT_CACHE_S = 5.0
+MAX_QUERY = 20
+
+
+class UnsupportedMediaType(Problem):
+    """A body that is not JSON."""
+
+    code = "unsupported-media-type"
+    status = 415
+    title = "Only JSON is understood"
+    fix = "Send the body as application/json in UTF-8."
+
+
+class TenantClosed(Problem):
+    """The tenant is closed."""
+
+    code = "tenant-closed"
+    status = 403
+    title = "This tenant is closed"
+    fix = "Ask the platform's operator."
+
+
+class Gateway:
+    """The ASGI application of the one API."""
+
+    def __init__(
+        self, calls: Calls, contracts: list[type[Contract]], clock: Clock, settings: GatewaySettings
+    ) -> None:
+        """`calls` are the gateway's clients; `contracts` those whose operations it offers."""
+        self._calls, self._clock = calls, clock
+        self._routes = Routes(contracts)
+        self._pages = Pages(contracts)
+        self._identity = calls.client(Identity)
+        self._registry = calls.client(Registry)
+        self._refusals = Refusals(calls.client(Audit), clock, settings.audit_rate)
+        self._authenticator = Authenticator(
+            self._identity, clock, settings.token_cache_s, _stranger("")
+        )
+        self._tenant_rates = Rates(settings.tenant_rate, clock)
+        self._principal_rates = Rates(settings.principal_rate, clock)
+        self._stranger_rates = Rates(settings.stranger_rate, clock)
+        self._open_until: dict[int, float] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        request_id = uuid7(self._clock.now()).hex
+        try:
+            response = await self._answer(scope, receive, request_id)
+        except Exception:
+            log.exception("defect", request=request_id)
+            response = respond(Outcome(problem=Internal(f"request {request_id}"), status=500))
+        response.headers["X-Request-Id"] = request_id
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        await response(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Response:
+        method, path = scope["method"], scope["raw_path"].decode("ascii").partition("?")[0]
+        ctx, operation_id = _stranger(request_id), "unknown-route"
+        try:
+            body = await _read(receive)
+            page = self._pages.find(path) if method in ("GET", "HEAD") else None
+            if page is not None:
+                return page
+            headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+            if path in (oauth.TOKEN_PATH, oauth.JWKS_PATH, oauth.METADATA_PATH):
+                operation_id = "identity.client_token"
+                return await self._oauth(scope, path, headers, body, ctx)
+            operation, names = self._routes.find(method, path)
+            operation_id = operation.id
+            ctx = await self._context(headers, request_id)
+            outcome = await self._pass_on(operation, names, scope, headers, body, ctx)
+        except Problem as problem:
+            outcome = Outcome(problem=problem, status=problem.status)
+        if outcome.problem is not None:
+            await self._refusals.record(ctx, operation_id, outcome.problem)
+        response = respond(outcome)
+        if outcome.problem is not None and "allow" in outcome.problem.more:
+            response.headers["Allow"] = ", ".join(outcome.problem.more["allow"])
+        return response
+
+    async def _context(self, headers: dict[str, str], request_id: str) -> Context:
+        """Who are you, which tenant, is it open, are you within your rates."""
+        try:
+            who = await self._authenticator.who(headers.get("authorization", ""))
+        except Unauthenticated:
+            self._stranger_rates.take("strangers")
+            raise
+        self._tenant_rates.take(who.tenant)
+        self._principal_rates.take((who.tenant, who.principal.id))
+        await self._check_open(who)
+        key = headers.get("idempotency-key")
+        if key is not None and not (0 < len(key) <= 255):
+            raise InvalidRequest("Idempotency-Key must have 1 to 255 characters", at="header")
+        return Context(tenant=who.tenant, principal=who.principal, key=key, request=request_id)
+
+    async def _check_open(self, who: Authenticated) -> None:
+        now = self._clock.monotonic()
+        if who.tenant == PLATFORM or self._open_until.get(who.tenant, 0.0) > now:
+            return
+        ctx = Context(tenant=PLATFORM, principal=SYSTEM)
+        tenant = await self._registry.tenant_by_number(ctx, TenantNumber(number=who.tenant))
+        if tenant.state != "open":
+            raise TenantClosed()
+        self._open_until[who.tenant] = now + TENANT_CACHE_S
+
+    async def _pass_on(
+        self,
+        operation: Operation,
+        names: dict[str, str],
+        scope: Scope,
+        headers: dict[str, str],
+        body: bytes,
+        ctx: Context,
+    ) -> Outcome:
+        if body and headers.get("content-type", "").split(";")[0].strip() != "application/json":
+            raise UnsupportedMediaType()
+        query = _query(scope["query_string"])
+        request = read_request(operation, names, query, body)
+        deadline = time.monotonic() + operation.deadline_ms / 1000
+        timed = Context(
+            tenant=ctx.tenant,
+            principal=ctx.principal,
+            key=ctx.key,
+            deadline=deadline,
+            request=ctx.request,
+        )
+        (outcome,) = await self._calls.send(operation, [Call(timed, request)])
+        return outcome
+
+    async def _oauth(
+        self, scope: Scope, path: str, headers: dict[str, str], body: bytes, ctx: Context
+    ) -> Response:
+        self._stranger_rates.take("oauth")
+        if path == oauth.JWKS_PATH:
+            return _json(await oauth.keys(self._identity, ctx), cache="max-age=60")
+        host = headers.get("host", "")
+        if path == oauth.METADATA_PATH:
+            return _json(oauth.metadata(f"{scope['scheme']}://{host}"), cache="max-age=60")
+        if scope["method"] != "POST":
+            raise NotFound("POST the form to /oauth/token")
+        content_type, auth = headers.get("content-type", ""), headers.get("authorization", "")
+        return _json(await oauth.token(self._identity, ctx, content_type, auth, body))
+
+
+def _stranger(request_id: str) -> Context:
+    """The context of somebody who has not shown a token."""
+    return Context(tenant=PLATFORM, principal=SYSTEM, request=request_id)
+
+
+def _query(raw: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(
+            raw.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(raw),
+            errors="strict",
+            max_num_fields=MAX_QUERY,
+        )
+    except ValueError:
+        raise InvalidRequest("the query string cannot be read", at="query") from None
+
+
+def _json(value: Any, cache: str = "no-store") -> Response:
+    return Response(encode(value), media_type="application/json", headers={"Cache-Control": cache})
+
+
+async def _read(receive: Receive) -> bytes:
+    """The whole body; its size was bounded by the HTTP layer."""
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidRequest("the request was cut off")
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)

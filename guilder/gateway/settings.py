@@ -1,0 +1,21 @@
+"""Settings of the gateway."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from guilder.chassis.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class GatewaySettings(Settings):
+    """Limits at the public door."""
+
+    PREFIX: ClassVar[str] = "GUILDER_GATEWAY_"
+
+    principal_rate: float = setting(200.0, "requests a second that one principal may send")
+    tenant_rate: float = setting(2000.0, "requests a second that one tenant may send")
+    stranger_rate: float = setting(50.0, "requests a second without a valid token, all together")
+    audit_rate: float = setting(200.0, "refusals a second that are recorded; more are counted")
+    token_cache_s: float = setting(
+        3.0, "seconds for which a verified token is believed; a revoked one lives on this long"
+    )
