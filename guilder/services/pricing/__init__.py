@@ -1,0 +1,1 @@
+"""The `pricing` service: fees and the tariffs they come from."""

@@ -1,0 +1,9 @@
+"""Wires pricing."""
+
+from guilder.chassis.process import Built, Parts
+from guilder.services.pricing.service import PricingService
+
+
+def build(parts: Parts) -> Built:
+    """Build the service from its parts."""
+    return Built(PricingService(parts.store, parts.once))
