@@ -101,8 +101,7 @@ class Cluster:
         """Make the cluster if new, adopt it if running, else start it; returns when ready."""
         if wrong := self.settings.keys() & FIXED.keys():
             raise ClusterError(f"These settings cannot be changed: {', '.join(sorted(wrong))}.")
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._alone():
+        with self._permitted(), self._alone():
             account = account_for(self._data)
             self._prepare(account)
             if self._status() == "stopping":
@@ -117,9 +116,10 @@ class Cluster:
 
     def stop(self) -> None:
         """Stop it, open sessions included, and wait; a stopped or unborn cluster is left alone."""
-        if not self._data.is_dir():
-            return
-        with self._alone():
+        with self._permitted():
+            if not self._data.exists():
+                return
+        with self._permitted(), self._alone():
             postmaster = self._postmaster()
             if postmaster is not None:
                 # Fast shutdown; if that hangs, immediate: the log recovers it at the next start.
@@ -130,7 +130,8 @@ class Cluster:
 
     def running(self) -> bool:
         """Whether its server lives (it may still be starting or stopping)."""
-        return self._postmaster() is not None
+        with self._permitted():
+            return self._postmaster() is not None
 
     @property
     def socket_dir(self) -> str:
@@ -143,7 +144,8 @@ class Cluster:
     def superuser_dsn(self, database: str = "postgres") -> dict[str, Any]:
         """Keyword arguments of asyncpg.connect for the superuser."""
         try:
-            password = json.loads((self.root / "superuser.json").read_text())["password"]
+            with self._permitted():
+                password = json.loads((self.root / "superuser.json").read_text())["password"]
         except FileNotFoundError as error:
             raise ClusterError(f"No database in {self.root}. Start it first.") from error
         return {
@@ -159,15 +161,20 @@ class Cluster:
         return self.root / "data"
 
     @contextlib.contextmanager
+    def _permitted(self) -> Iterator[None]:
+        try:
+            yield
+        except PermissionError as error:
+            raise ClusterError(
+                f"{error.filename or self.root} belongs to another user. Run as its owner or as "
+                "root, or choose another data directory."
+            ) from error
+
+    @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the folder against other starters and stoppers, for at most `timeout`."""
-        try:
-            lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        except PermissionError as error:
-            owner = self.root.stat().st_uid
-            raise ClusterError(
-                f"{self.root} belongs to user id {owner}. Run as that user or as root."
-            ) from error
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             self._until(lambda: _locked(lock), "is being started or stopped by another process")
             yield
@@ -299,7 +306,7 @@ class Cluster:
     def _clear_leftovers(self) -> None:
         """With no postmaster: end its orphans, drop lock files that could name a reused pid."""
         orphans = [process for process in psutil.process_iter() if self._serves(process)]
-        _end(orphans, {signal.SIGTERM: 3.0, signal.SIGQUIT: 5.0})
+        _end(orphans, {signal.SIGQUIT: 1.0})
         (self._data / "postmaster.pid").unlink(missing_ok=True)
         (self.root / "socket" / f".s.PGSQL.{self.port}.lock").unlink(missing_ok=True)
 
