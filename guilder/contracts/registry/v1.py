@@ -9,7 +9,8 @@ from guilder.contracts.context import Context
 from guilder.contracts.declare import Answer, Contract, Nothing, Request, operation
 from guilder.contracts.errors import Conflict, NotFound, Refused
 
-Slug = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]{1,30}$")]
+Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{1,30}(?!\n)$")]
+"""Patterns end in `(?!\\n)$` because `$` alone also matches before a last line break."""
 
 
 class TenantExists(Conflict):
@@ -28,6 +29,14 @@ class RealBankCode(Refused):
     fix = "Choose a code that the national registry has not assigned."
 
 
+class CountryWithoutIban(Refused):
+    """The country's accounts have no IBAN, or none that names a bank."""
+
+    code = "country-without-iban"
+    title = "Accounts of this country have no IBAN with a bank code"
+    fix = "Choose a country of the IBAN registry."
+
+
 class UnknownTenant(NotFound):
     """No such tenant."""
 
@@ -39,19 +48,19 @@ class UnknownTenant(NotFound):
 class CreateTenant(Request, frozen=True, kw_only=True):
     """A new tenant.
 
-    country ISO 3166-1 alpha-2; bank_code as the country's IBAN uses it (with branch, if any);
-    bic 8 or 11 characters; currency ISO 4217; zone IANA; holiday_calendar a country code, or
-    country-subdivision, known to the public-holiday library.
+    country ISO 3166-1 alpha-2; bank_code as the country's IBAN uses it, with the branch where
+    it has one; bic 8 or 11 characters; currency ISO 4217; zone IANA; holiday_calendar a country
+    code, or country-subdivision, known to the public-holiday library.
     """
 
     slug: Slug
     name: Annotated[str, msgspec.Meta(min_length=2, max_length=100)]
-    country: Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$")]
-    bank_code: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{2,20}$")]
-    bic: Annotated[str, msgspec.Meta(pattern="^[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?$")]
-    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
+    country: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}(?!\n)$")]
+    bank_code: Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]{2,20}(?!\n)$")]
+    bic: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?(?!\n)$")]
+    currency: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}(?!\n)$")]
     zone: Annotated[str, msgspec.Meta(min_length=3, max_length=64)]
-    holiday_calendar: Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}(-[A-Z0-9]{1,3})?$")]
+    holiday_calendar: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?(?!\n)$")]
 
 
 class Tenant(Answer, frozen=True, kw_only=True):
@@ -112,7 +121,7 @@ class Registry(Contract, name="registry", version="1.0.0-draft"):
         public=True,
         may="operate",
         status=201,
-        problems=(TenantExists, RealBankCode),
+        problems=(TenantExists, RealBankCode, CountryWithoutIban),
     )
     async def create_tenant(self, ctx: Context, request: CreateTenant) -> Tenant:
         """Create a tenant; the platform's operators only."""

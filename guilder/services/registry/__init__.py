@@ -1,0 +1,1 @@
+"""The `registry` service: the tenants, and which edition serves whom."""

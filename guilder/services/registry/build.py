@@ -1,0 +1,9 @@
+"""Wires the registry."""
+
+from guilder.chassis.process import Built, Parts
+from guilder.services.registry.service import RegistryService
+
+
+def build(parts: Parts) -> Built:
+    """Build the service from its parts."""
+    return Built(RegistryService(parts.store, parts.once, parts.calls.bindings))
