@@ -24,8 +24,10 @@ from guilder.chassis.serve import GATEWAY, service_routes
 from guilder.chassis.store import ConnectArgs, provision
 from guilder.chassis.token import CallKeys
 from guilder.chassis.wire import Address
+from guilder.contracts.access.v1 import Access, GrantRole, RoleName
 from guilder.contracts.context import PLATFORM, Context, Principal
 from guilder.contracts.declare import Contract
+from guilder.contracts.registry.v1 import CreateTenant, Registry
 from guilder.contracts.values import uuid7
 
 Mode = Literal["direct", "encoded", "http"]
@@ -144,3 +146,36 @@ def somebody(tenant: int, party: UUID | None = None) -> Who:
 def operator() -> Who:
     """The platform's first operator, as every platform is bootstrapped with."""
     return Who(PLATFORM, Principal(id=UUID(int=1), kind="client"))
+
+
+@dataclass(frozen=True)
+class Bank:
+    """A tenant with its staff."""
+
+    number: int
+    slug: str
+    manager: Who
+    second_manager: Who
+    auditor: Who
+
+
+async def make_bank(world: World, slug: str | None = None) -> Bank:
+    """Create a German tenant (EUR, Europe/Berlin) with a code of its own, and its staff."""
+    slug = slug or f"bank-{secrets.token_hex(6)}"
+    asked = CreateTenant(
+        slug=slug,
+        name=f"Bank {slug}",
+        country="DE",
+        bank_code=f"9{secrets.randbelow(10**7):07}",  # no real German code begins with 9
+        bic="GULDDE99",
+        currency="EUR",
+        zone="Europe/Berlin",
+        holiday_calendar="DE-BE",
+    )
+    number = (await world.client(Registry).create_tenant(operator().ctx(), asked)).number
+    roles: tuple[RoleName, ...] = ("manager", "manager", "auditor")
+    staff = [somebody(number) for _ in roles]
+    for who, role in zip(staff, roles, strict=True):
+        grant = GrantRole(subject=who.principal.id, role=role)
+        await world.client(Access).assign(who.ctx(), grant)
+    return Bank(number, slug, *staff)
