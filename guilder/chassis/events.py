@@ -5,7 +5,7 @@ read model is rebuilt by clearing it and following from position 0.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +27,7 @@ SYSTEM = Principal(id=UUID(int=0), kind="service")
 """Who acts when the platform itself does."""
 
 Reaction = Callable[[Tx, Event], Awaitable[None]]
+PageReaction = Callable[[Tx, Sequence[Event]], Awaitable[None]]
 Deed = Callable[[Event], Awaitable[None]]
 
 
@@ -69,10 +70,19 @@ class Follower:
     """Follows one feed: a page of events, their effects and the new position in one commit."""
 
     def __init__(
-        self, store: Store, source: Contract, reactions: Mapping[str, Reaction], clock: Clock
+        self,
+        store: Store,
+        source: Contract,
+        reactions: Mapping[str, Reaction],
+        clock: Clock,
+        page: PageReaction | None = None,
     ) -> None:
-        """`reactions` by event type; `"*"` gets every event; other types are passed over."""
+        """`reactions` by event type; `"*"` gets every event; other types are passed over.
+
+        `page` gets each page as a whole, before the reactions: one statement for many events.
+        """
         self.store, self.source, self.reactions, self.clock = store, source, reactions, clock
+        self.page = page
         self.feed = source.contract_name
 
     async def step(self, wait_ms: int = 0) -> int:
@@ -97,6 +107,8 @@ class Follower:
             )
             if not moved:  # somebody else followed the same feed meanwhile
                 return
+            if self.page is not None:
+                await self.page(tx, page.events)
             for event in page.events:
                 reaction = self.reactions.get(event.type) or self.reactions.get("*")
                 if reaction is not None:
