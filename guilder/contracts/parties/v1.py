@@ -7,8 +7,17 @@ from uuid import UUID
 import msgspec
 
 from guilder.contracts.context import Context
-from guilder.contracts.declare import Answer, Contract, Personal, Request, operation
-from guilder.contracts.errors import Conflict
+from guilder.contracts.declare import (
+    Answer,
+    Answers,
+    Batch,
+    Contract,
+    Personal,
+    Request,
+    operation,
+)
+from guilder.contracts.errors import Conflict, Refused
+from guilder.contracts.vault.v1 import Erased
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=140), Personal()]
 Line = Annotated[str, msgspec.Meta(min_length=1, max_length=70), Personal()]
@@ -20,6 +29,14 @@ class ReferenceTaken(Conflict):
     code = "reference-taken"
     title = "Another party carries this reference"
     fix = "Read the party with that reference, or use another one."
+
+
+class BadName(Refused):
+    """A name or address line is empty or holds characters that could deceive a reader."""
+
+    code = "bad-name"
+    title = "The name or address holds characters that could deceive a reader"
+    fix = "Write it in one alphabet per word, without control, direction or invisible characters."
 
 
 class Address(Request, frozen=True, kw_only=True):
@@ -57,6 +74,13 @@ class PartyId(Request, frozen=True, kw_only=True):
     party_id: UUID
 
 
+class KnownParty(Answer, frozen=True, kw_only=True):
+    """That a party exists and is not erased; nothing personal."""
+
+    id: UUID
+    kind: Literal["person", "organisation"]
+
+
 class EraseParty(Request, frozen=True, kw_only=True):
     """Erase the personal data of a party, with a reason (not about the person)."""
 
@@ -75,7 +99,7 @@ class PartyQuery(Request, frozen=True, kw_only=True):
     """Filter: by whole name (as written, case and spacing do not matter) or by reference."""
 
     name: Name | None = None
-    reference: str | None = None
+    reference: Annotated[str, msgspec.Meta(max_length=60)] | None = None
     after: UUID | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
 
@@ -96,13 +120,13 @@ class Parties(Contract, name="parties", version="1.0.0-draft"):
         may="administer",
         status=201,
         subject="id",
-        problems=(ReferenceTaken,),
+        problems=(ReferenceTaken, BadName),
     )
     async def create(self, ctx: Context, request: CreateParty) -> Party:
         """Record a person or an organisation."""
         raise NotImplementedError
 
-    @operation("GET /parties/{party_id}", public=True, may="view", on="inside")
+    @operation("GET /parties/{party_id}", public=True, may="view", on="inside", problems=(Erased,))
     async def party(self, ctx: Context, request: PartyId) -> Party:
         """Read a party: oneself, or any for staff."""
         raise NotImplementedError
@@ -112,7 +136,18 @@ class Parties(Contract, name="parties", version="1.0.0-draft"):
         """List or look up parties; staff only."""
         raise NotImplementedError
 
-    @operation("POST /parties/{party_id}/erasure", public=True, may="administer", four_eyes=True)
+    @operation(
+        "POST /parties/{party_id}/erasure",
+        public=True,
+        may="administer",
+        four_eyes=True,
+        problems=(Erased,),
+    )
     async def erase(self, ctx: Context, request: EraseParty) -> ErasedParty:
         """Destroy the keys of a party's personal data; needs a second pair of eyes."""
+        raise NotImplementedError
+
+    @operation("POST /known-parties", command=False, deadline_ms=1_000, problems=(Erased,))
+    async def known(self, calls: Batch[PartyId]) -> Answers[KnownParty]:
+        """Tell another service whether parties exist, without their personal data."""
         raise NotImplementedError
