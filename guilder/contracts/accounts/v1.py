@@ -8,8 +8,8 @@ import msgspec
 
 from guilder.contracts.context import Context
 from guilder.contracts.declare import Answer, Answers, Batch, Contract, Request, operation
-from guilder.contracts.errors import Conflict, NotFound
-from guilder.contracts.ledger.v1 import LedgerAccountInUse, TransferCode
+from guilder.contracts.errors import Conflict, NotFound, Refused
+from guilder.contracts.ledger.v1 import CurrencyMismatch, LedgerAccountInUse, TransferCode
 from guilder.contracts.values import Money
 
 Product = Literal["current", "savings"]
@@ -39,6 +39,31 @@ class AccountState(Conflict):
     code = "account-state"
     title = "The account's state does not allow this"
     fix = "Read the account's state first."
+
+
+class AccountChanging(Conflict):
+    """Another change of the account's state is under way."""
+
+    code = "account-changing"
+    title = "Another change of this account is under way"
+    fix = "Repeat the same request after `Retry-After` seconds; it is safe."
+    final = False
+
+
+class UnknownHolder(Refused):
+    """A holder is not a party of this tenant, or was erased, or is named twice."""
+
+    code = "unknown-holder"
+    title = "A holder is not a party of this bank"
+    fix = "Record the party first, and name each holder once."
+
+
+class BadIban(Refused):
+    """The text is neither an account's id nor an IBAN whose check digits hold."""
+
+    code = "bad-iban"
+    title = "This is not a valid IBAN"
+    fix = "Copy the IBAN again; its check digits do not hold, or it has foreign characters."
 
 
 class OpenAccount(Request, frozen=True, kw_only=True):
@@ -77,7 +102,7 @@ class AccountId(Request, frozen=True, kw_only=True):
 
 
 class ChangeState(Request, frozen=True, kw_only=True):
-    """Block, unblock or close, with a reason for the audit."""
+    """Block, unblock or close. The reason is part of what the key stands for; it is not stored."""
 
     account_id: UUID
     reason: Reason
@@ -160,7 +185,7 @@ class Accounts(Contract, name="accounts", version="1.0.0-draft"):
         public=True,
         may="administer",
         status=201,
-        problems=(AccountReferenceTaken,),
+        problems=(AccountReferenceTaken, UnknownHolder, CurrencyMismatch),
     )
     async def open(self, ctx: Context, request: OpenAccount) -> Account:
         """Open an account; its holders become owners."""
@@ -208,7 +233,7 @@ class Accounts(Contract, name="accounts", version="1.0.0-draft"):
         "POST /accounts/{account_id}/block",
         public=True,
         may="administer",
-        problems=(UnknownAccount, AccountState),
+        problems=(UnknownAccount, AccountState, AccountChanging),
     )
     async def block(self, ctx: Context, request: ChangeState) -> Account:
         """Block an account: nothing can be debited any more."""
@@ -218,7 +243,7 @@ class Accounts(Contract, name="accounts", version="1.0.0-draft"):
         "POST /accounts/{account_id}/unblock",
         public=True,
         may="administer",
-        problems=(UnknownAccount, AccountState),
+        problems=(UnknownAccount, AccountState, AccountChanging),
     )
     async def unblock(self, ctx: Context, request: ChangeState) -> Account:
         """Lift a block."""
@@ -228,13 +253,18 @@ class Accounts(Contract, name="accounts", version="1.0.0-draft"):
         "POST /accounts/{account_id}/closure",
         public=True,
         may="administer",
-        problems=(UnknownAccount, AccountState, LedgerAccountInUse),
+        problems=(UnknownAccount, AccountState, AccountChanging, LedgerAccountInUse),
     )
     async def close(self, ctx: Context, request: ChangeState) -> Account:
         """Close an account whose balance is zero."""
         raise NotImplementedError
 
-    @operation("POST /resolutions", command=False, deadline_ms=1_000, problems=(UnknownAccount,))
+    @operation(
+        "POST /resolutions",
+        command=False,
+        deadline_ms=1_000,
+        problems=(UnknownAccount, BadIban),
+    )
     async def resolve(self, calls: Batch[Which]) -> Answers[Account]:
         """Find accounts by id or IBAN for another service."""
         raise NotImplementedError
