@@ -17,7 +17,7 @@ from guilder.contracts.declare import (
     Request,
     operation,
 )
-from guilder.contracts.errors import Conflict, Forbidden
+from guilder.contracts.errors import Conflict, Forbidden, Refused
 
 RoleName = Literal["owner", "signatory", "bookkeeper", "manager", "auditor", "operator"]
 ProposalState = Literal["proposed", "approved", "rejected", "expired", "executed", "failed"]
@@ -38,6 +38,22 @@ class ProposalClosed(Conflict):
     code = "proposal-closed"
     title = "The proposal is no longer open"
     fix = "Read the proposal; propose again if it is still wanted."
+
+
+class RoleScope(Refused):
+    """A role was to be given on something it is not made for."""
+
+    code = "role-scope"
+    title = "The role does not fit what it is given on"
+    fix = "GET /v1/roles says which role is given on an account and which on the tenant."
+
+
+class InputChanged(Refused):
+    """The stored input of a proposal is no longer what was proposed; it is never executed."""
+
+    code = "proposal-input-changed"
+    title = "The input is not what was proposed"
+    fix = "Propose again, and report it: somebody changed the stored proposal."
 
 
 class Evaluation(Request, frozen=True, kw_only=True):
@@ -103,7 +119,7 @@ class Grant(Answer, frozen=True, kw_only=True):
 
 
 class GrantQuery(Request, frozen=True, kw_only=True):
-    """Filter of the list of roles given."""
+    """Filter of the list of roles in force."""
 
     subject: UUID | None = None
     account: UUID | None = None
@@ -169,6 +185,7 @@ class Proposal(Answer, frozen=True, kw_only=True):
     decided_by: UUID | None = None
     decided_at: datetime | None = None
     reason: str | None = None
+    """Why it was decided so; only in the answer to a single proposal."""
     resource: str | None = None
     """What the executed command made or changed."""
     problem: str | None = None
@@ -224,12 +241,19 @@ class Access(Contract, name="access", version="1.0.0-draft"):
         """List the accounts on which the principal has a right."""
         raise NotImplementedError
 
-    @operation("POST /grants-by-service")
+    @operation("POST /grants-by-service", problems=(RoleScope,))
     async def assign(self, ctx: Context, request: GrantRole) -> Grant:
         """Give a role on behalf of a service that has already decided (a holder of an account)."""
         raise NotImplementedError
 
-    @operation("POST /role-grants", public=True, may="administer", four_eyes=True, status=201)
+    @operation(
+        "POST /role-grants",
+        public=True,
+        may="administer",
+        four_eyes=True,
+        status=201,
+        problems=(RoleScope,),
+    )
     async def grant(self, ctx: Context, request: GrantRole) -> Grant:
         """Give a role; takes effect when somebody else has approved it."""
         raise NotImplementedError
@@ -268,6 +292,7 @@ class Access(Contract, name="access", version="1.0.0-draft"):
         "POST /proposals/{proposal_id}/approval",
         public=True,
         may="approve",
+        subject="decided_by",
         problems=(OwnProposal, ProposalClosed),
     )
     async def approve(self, ctx: Context, request: Verdict) -> Proposal:
@@ -278,13 +303,14 @@ class Access(Contract, name="access", version="1.0.0-draft"):
         "POST /proposals/{proposal_id}/rejection",
         public=True,
         may="approve",
+        subject="decided_by",
         problems=(OwnProposal, ProposalClosed),
     )
     async def reject(self, ctx: Context, request: Verdict) -> Proposal:
         """Reject, with a reason."""
         raise NotImplementedError
 
-    @operation("GET /approved-inputs/{proposal_id}")
+    @operation("GET /approved-inputs/{proposal_id}", problems=(ProposalClosed, InputChanged))
     async def approved_input(self, ctx: Context, request: ProposalId) -> ApprovedInput:
         """Hand the approved input to the service that executes it."""
         raise NotImplementedError

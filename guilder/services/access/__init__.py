@@ -1,0 +1,1 @@
+"""The `access` service: roles, decisions on them, and four eyes."""
