@@ -37,6 +37,8 @@ class Replayed(msgspec.Struct, frozen=True):
 
     raw: bytes
     status: int
+    resource: UUID | None = None
+    """The id of what the first request made."""
 
 
 class HasOnce(Protocol):
@@ -55,30 +57,68 @@ class Claim:
         self.created_at: datetime = row["created_at"]
         self.resumed: bool = row["resumed"]
 
-    async def finish(self, work: Callable[[Tx], Awaitable[A]]) -> A:
-        """Commit the effect of `work`, the answer it returns and the end of the command."""
-        async with self._once.store.tx(self._ctx.tenant) as tx:
-            tx.resource = self.resource
-            answer = await work(tx)
-            await self._once.settle(tx, self._operation, self._ctx, 200, answer)
+    async def finish(
+        self, work: Callable[[Tx], Awaitable[A]], subject: UUID | None = None
+    ) -> A:
+        """Commit the effect of `work`, the answer it returns and the end of the command.
+
+        The stored answer is sealed for `subject`, or for whom the operation names. Where another
+        process ended the command first, nothing of `work` stays and its outcome is the answer.
+        """
+        try:
+            async with self._once.store.tx(self._ctx.tenant) as tx:
+                tx.resource = self.resource
+                answer = await work(tx)
+                await self._once.settle(tx, self._operation, self._ctx, 200, answer, subject)
+        except _EndedElsewhere:  # a Replayed goes out as it is, like that of a repeat
+            return await self._outcome()  # type: ignore[return-value]
         return answer
 
-    async def refuse(self, problem: Problem) -> None:
-        """Commit a final refusal as the command's outcome."""
-        async with self._once.store.tx(self._ctx.tenant) as tx:
-            await self._once.settle(tx, self._operation, self._ctx, problem.status, problem)
+    async def refuse(
+        self, problem: Problem, work: Callable[[Tx], Awaitable[None]] | None = None
+    ) -> Replayed | None:
+        """Commit a final refusal as the command's outcome, with the effect of `work`.
 
-    async def release(self) -> None:
-        """Give the lease back after an outage, so that a repeat resumes at once."""
+        None, or the outcome of another process that ended the command first.
+        """
+        try:
+            async with self._once.store.tx(self._ctx.tenant) as tx:
+                tx.resource = self.resource
+                if work is not None:
+                    await work(tx)
+                await self._once.settle(tx, self._operation, self._ctx, problem.status, problem)
+        except _EndedElsewhere:
+            return await self._outcome()
+        return None
+
+    async def _outcome(self) -> Replayed:
         async with self._once.store.tx(self._ctx.tenant) as tx:
+            return await self._once.outcome(tx, self._ctx)
+
+    async def release(
+        self,
+        after: timedelta = timedelta(0),
+        work: Callable[[Tx], Awaitable[None]] | None = None,
+    ) -> None:
+        """Give the lease back after an outage: a repeat resumes at once, or `after` a while.
+
+        Wait where a call that was given up may still take effect elsewhere.
+        """
+        async with self._once.store.tx(self._ctx.tenant) as tx:
+            if work is not None:
+                await work(tx)
             await tx.execute(
                 "UPDATE command SET lease_until=$4"
                 " WHERE tenant=$1 AND principal=$2 AND key=$3 AND status IS NULL",
                 self._ctx.tenant,
                 self._ctx.principal.id,
                 self._ctx.key,
-                tx.at,
+                tx.at + after,
             )
+
+
+class _EndedElsewhere(Exception):
+    """Somebody else ended the command while this process was working on it."""
 
 
 class Once:
@@ -121,8 +161,13 @@ class Once:
         ctx: Context,
         request: Any,
         also: Callable[[Tx], Awaitable[None]] | None = None,
+        resumed: Callable[[Tx], Awaitable[None]] | None = None,
     ) -> Claim | Replayed:
-        """Commit the key (and the rows `also` writes) before anything else happens."""
+        """Commit the key (and the rows `also` writes) before anything else happens.
+
+        `resumed` writes instead where an earlier attempt has lost its lease; both find the
+        command's resource in `tx.resource`.
+        """
         async with self.store.tx(ctx.tenant) as tx:
             row = await self._insert(tx, operation, ctx, request, tx.at + LEASE)
             if row is not None:
@@ -142,24 +187,33 @@ class Once:
                 fingerprint(operation, request),
             )
             if taken is not None:
+                tx.resource = taken["resource"]
+                if resumed is not None:
+                    await resumed(tx)
                 return Claim(self, operation, ctx, taken)
             return await self._earlier(tx, operation, ctx, request)
 
     async def settle(
-        self, tx: Tx, operation: Operation, ctx: Context, status: int, outcome: Any
+        self,
+        tx: Tx,
+        operation: Operation,
+        ctx: Context,
+        status: int,
+        outcome: Any,
+        subject: UUID | None = None,
     ) -> None:
-        """Store the outcome of a command in the transaction that ends it."""
-        subject = None
+        """Store the outcome of a command, once, in the transaction that ends it."""
         if isinstance(outcome, Problem):
             raw = encode(outcome.document())
         else:
             raw = encode(outcome)
-            if operation.subject is not None and self._sealer is not None:
+            if operation.subject is not None:
                 subject = getattr(outcome, operation.subject)
+            if subject is not None and self._sealer is not None:
                 raw = await self._sealer.seal(ctx.tenant, subject, "command.answer", raw)
-        await tx.execute(
+        ended = await tx.execute(
             "UPDATE command SET status=$4, answer=$5, subject=$6"
-            " WHERE tenant=$1 AND principal=$2 AND key=$3",
+            " WHERE tenant=$1 AND principal=$2 AND key=$3 AND status IS NULL",
             ctx.tenant,
             ctx.principal.id,
             ctx.key,
@@ -167,6 +221,8 @@ class Once:
             raw,
             subject,
         )
+        if not ended:  # what was stored first is what every repeat gets
+            raise _EndedElsewhere
 
     async def expire(self) -> int:
         """Forget finished keys older than KEEP; the number forgotten."""
@@ -197,12 +253,7 @@ class Once:
         )
 
     async def _earlier(self, tx: Tx, operation: Operation, ctx: Context, request: Any) -> Replayed:
-        row = await tx.row(
-            "SELECT * FROM command WHERE tenant=$1 AND principal=$2 AND key=$3",
-            ctx.tenant,
-            ctx.principal.id,
-            ctx.key,
-        )
+        row = await self._row(tx, ctx)
         if bytes(row["hash"]) != fingerprint(operation, request):
             raise KeyReused(
                 f"the key was first used for {row['operation']}", resource=str(row["resource"])
@@ -210,10 +261,25 @@ class Once:
         if row["status"] is None:
             left = (row["lease_until"] - tx.at).total_seconds()
             raise InFlight(retry_after=max(1, int(left) + 1), resource=str(row["resource"]))
+        return await self._replayed(ctx, row)
+
+    async def outcome(self, tx: Tx, ctx: Context) -> Replayed:
+        """The stored outcome of a command that has ended."""
+        return await self._replayed(ctx, await self._row(tx, ctx))
+
+    async def _row(self, tx: Tx, ctx: Context) -> Any:
+        return await tx.row(
+            "SELECT * FROM command WHERE tenant=$1 AND principal=$2 AND key=$3",
+            ctx.tenant,
+            ctx.principal.id,
+            ctx.key,
+        )
+
+    async def _replayed(self, ctx: Context, row: Any) -> Replayed:
         raw = bytes(row["answer"])
         if row["subject"] is not None and self._sealer is not None:
             raw = await self._sealer.open(ctx.tenant, row["subject"], "command.answer", raw)
-        return Replayed(raw, row["status"])
+        return Replayed(raw, row["status"], row["resource"])
 
 
 def fingerprint(operation: Operation, request: Any) -> bytes:
@@ -265,7 +331,12 @@ def claimed(
         try:
             return await method(self, claim, ctx, request)
         except Problem as problem:
-            await (claim.refuse(problem) if problem.final else claim.release())
+            if not problem.final:
+                await claim.release()
+                raise
+            ended = await claim.refuse(problem)
+            if ended is not None:
+                return ended  # type: ignore[no-any-return]
             raise
         except BaseException:
             await claim.release()
