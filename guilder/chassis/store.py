@@ -100,6 +100,7 @@ class Store:
         self._connect = connect
         self._size = size
         self._pool: Any = None
+        self._sessions: list[Any] = []
         self._news = asyncio.Event()
 
     async def open(self) -> None:
@@ -114,25 +115,41 @@ class Store:
         )
 
     async def close(self) -> None:
-        """Close the pool."""
+        """Close the pool and every session."""
+        for session in self._sessions:
+            await session.close()
         if self._pool is not None:
             await self._pool.close()
+
+    async def session(self) -> Any:
+        """Open a connection outside the pool, for who needs one of its own (a lock's holder).
+
+        It is closed with the store at the latest.
+        """
+        session = await asyncpg.connect(**self._connect, command_timeout=60)
+        self._sessions = [s for s in self._sessions if not s.is_closed()] + [session]
+        return session
 
     @asynccontextmanager
     async def tx(self, *tenants: int) -> AsyncIterator[Tx]:
         """Open a transaction for these tenants; commits at the end, rolls back on any error."""
+        async with self._pool.acquire() as connection, self.on(connection, *tenants) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def on(self, connection: Any, *tenants: int) -> AsyncIterator[Tx]:
+        """The same on a given connection."""
         names = ",".join(str(int(tenant)) for tenant in tenants)
-        async with self._pool.acquire() as connection:
-            await connection.execute(f"BEGIN; SET LOCAL guilder.tenants = '{names}'")
-            tx = Tx(connection, self.clock.now())
-            try:
-                yield tx
-                emitted = await tx.flush()
-                await connection.execute("COMMIT")
-            except BaseException:
-                if not connection.is_closed():
-                    await connection.execute("ROLLBACK")
-                raise
+        await connection.execute(f"BEGIN; SET LOCAL guilder.tenants = '{names}'")
+        tx = Tx(connection, self.clock.now())
+        try:
+            yield tx
+            emitted = await tx.flush()
+            await connection.execute("COMMIT")
+        except BaseException:
+            if not connection.is_closed():
+                await connection.execute("ROLLBACK")
+            raise
         if emitted:
             self.tell()
 
