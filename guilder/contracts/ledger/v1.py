@@ -21,6 +21,7 @@ Chart = Literal[
     "customer", "cash", "interest", "fees", "clearing", "rounding", "suspense", "opening"
 ]
 TransferKind = Literal["transfer", "pending", "post", "void"]
+BookedKind = Literal["transfer", "pending", "post", "void", "expire"]
 TransferCode = Literal[
     "payment", "fee", "reversal", "cash", "interest", "clearing", "rounding", "suspense", "opening"
 ]
@@ -193,11 +194,15 @@ class JournalEntry(Request, frozen=True, kw_only=True):
 
 
 class BookedTransfer(Answer, frozen=True, kw_only=True):
-    """A transfer as it stands in the books. `seq` is its place, ascending without repeats."""
+    """A transfer as it stands in the books. `seq` is its place, ascending without repeats.
+
+    kind `expire` is written by the ledger itself when the time of a pending transfer has passed.
+    For `post`, `amount` is what was booked; for `void` and `expire`, what was freed.
+    """
 
     id: UUID
     seq: int
-    kind: TransferKind
+    kind: BookedKind
     debit: UUID
     credit: UUID
     amount: Money
@@ -372,7 +377,9 @@ class Ledger(Contract, name="ledger", version="1.0.0-draft"):
         """Read a transfer."""
         raise NotImplementedError
 
-    @operation("GET /accounts/{account_id}/balance", problems=(UnknownLedgerAccount,))
+    @operation(
+        "GET /accounts/{account_id}/balance", problems=(UnknownLedgerAccount, AmountTooLarge)
+    )
     async def balance(self, ctx: Context, request: BalanceQuery) -> Balance:
         """Read balances: now, as booked at a moment, or by value date."""
         raise NotImplementedError
