@@ -1,0 +1,51 @@
+"""The single fenced writer: the one session that may write the books.
+
+The session holds an advisory lock for as long as it lives. Another process gets Unavailable until
+that session is gone; when this process loses its session, the next transaction opens a new one and
+takes the lock anew. Nothing is remembered between transactions, so nothing needs to be reloaded.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from guilder.chassis.store import Store, Tx
+from guilder.contracts.errors import Unavailable
+
+LOCK = 0x6C6564676572
+"""The advisory lock's key ("ledger"); locks are per database, hence per shard."""
+
+
+class Writer(Store):
+    """A store whose every transaction runs on the fenced session, one at a time."""
+
+    def __init__(self, store: Store) -> None:
+        """`store` opens the session; its pool serves readers."""
+        super().__init__(store.service, {}, store.clock)
+        self._readers = store
+        self._turn = asyncio.Lock()
+        self._fenced: Any = None
+
+    @asynccontextmanager
+    async def tx(self, *tenants: int) -> AsyncIterator[Tx]:
+        """Open a transaction when it is our turn; Unavailable while another process writes."""
+        async with self._turn:
+            session = await self._session()
+            try:
+                async with self._readers.on(session, *tenants) as tx:
+                    yield tx
+            finally:
+                if session.is_closed() or session.is_in_transaction():
+                    session.terminate()
+                    self._fenced = None
+
+    async def _session(self) -> Any:
+        if self._fenced is not None and not self._fenced.is_closed():
+            return self._fenced
+        session = await self._readers.session()
+        if not await session.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+            await session.close()
+            raise Unavailable("another process is the writer of this ledger", retry_after=1)
+        self._fenced = session
+        return session
