@@ -19,6 +19,7 @@ from guilder.chassis.events import SYSTEM, Follower
 from guilder.chassis.guard import AccessGuard, Executor
 from guilder.chassis.idempotency import Once
 from guilder.chassis.seal import Sealer
+from guilder.chassis.selfcheck import complete
 from guilder.chassis.serve import Endpoint
 from guilder.chassis.store import ConnectArgs, Store
 from guilder.contracts.access.v1 import Access
@@ -155,6 +156,7 @@ class Process:
         once = Once(store, sealer)
         parts = Parts(name, store, once, calls, self._clock, sealer, self._secrets, self._env)
         built = build(parts)
+        complete(built.service, store, f"guilder.services.{name}")
         access: Access | None = None
         if name == "access":  # its own guard asks itself
             access = make_client(Access, Direct(Endpoint(built.service, None), name).send)
