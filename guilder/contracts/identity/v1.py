@@ -9,9 +9,9 @@ import msgspec
 from guilder.contracts.context import Context, Principal
 from guilder.contracts.declare import Answer, Contract, Nothing, Request, operation
 from guilder.contracts.errors import Conflict, NotFound, Unauthenticated
-from guilder.contracts.registry.v1 import Slug
+from guilder.contracts.registry.v1 import Slug, UnknownTenant
 
-Login = Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9._-]{1,62}$")]
+Login = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{1,62}(?!\n)$")]
 Reason = Annotated[str, msgspec.Meta(min_length=3, max_length=200)]
 
 
@@ -37,6 +37,14 @@ class BadClient(Unauthenticated):
     code = "invalid-client"
     title = "Client id and secret do not match"
     fix = "Check both; if the secret is lost, rotate it with POST /v1/clients/ID/secret."
+
+
+class InvalidToken(Unauthenticated):
+    """The token is not one of ours, has expired, or its holder's access was removed."""
+
+    code = "invalid-token"
+    title = "The token does not hold"
+    fix = "Get a new token at /oauth/token."
 
 
 class CreatePerson(Request, frozen=True, kw_only=True):
@@ -71,7 +79,7 @@ class PageQuery(Request, frozen=True, kw_only=True):
 
 
 class Disable(Request, frozen=True, kw_only=True):
-    """Remove a person's access; live tokens stop within seconds."""
+    """Remove a person's access; live tokens stop within seconds. The reason is not stored."""
 
     person_id: UUID
     reason: Reason
@@ -91,7 +99,7 @@ class ClientId(Request, frozen=True, kw_only=True):
 
 
 class RevokeClient(Request, frozen=True, kw_only=True):
-    """Revoke a machine client; its live tokens stop within seconds."""
+    """Revoke a machine client; its live tokens stop within seconds. The reason is not stored."""
 
     client_id: UUID
     reason: Reason
@@ -124,7 +132,10 @@ class ClientSecret(Answer, frozen=True, kw_only=True):
 
 
 class Mint(Request, frozen=True, kw_only=True):
-    """Mint a token for a person of any tenant (operators; until people sign in themselves)."""
+    """Mint a token for a person of any tenant (operators; until people sign in themselves).
+
+    The slug `platform` names the platform itself.
+    """
 
     tenant: Slug
     login: Login
@@ -214,7 +225,7 @@ class Identity(Contract, name="identity", version="1.0.0-draft"):
         public=True,
         command=False,
         may="operate",
-        problems=(UnknownLogin,),
+        problems=(UnknownLogin, UnknownTenant),
     )
     async def mint(self, ctx: Context, request: Mint) -> Token:
         """Mint a token for a person; the platform's operators only; audited."""
@@ -225,7 +236,7 @@ class Identity(Contract, name="identity", version="1.0.0-draft"):
         """Answer an OAuth 2.1 client-credentials request."""
         raise NotImplementedError
 
-    @operation("POST /authentications", command=False, deadline_ms=1_000)
+    @operation("POST /authentications", command=False, deadline_ms=1_000, problems=(InvalidToken,))
     async def authenticate(self, ctx: Context, request: Presented) -> Authenticated:
         """Verify a presented token: signature, times, issuer, audience, revocation."""
         raise NotImplementedError

@@ -1,0 +1,1 @@
+"""The `identity` service: people, machine clients, tokens and the keys that sign them."""
