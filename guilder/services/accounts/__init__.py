@@ -1,0 +1,1 @@
+"""The `accounts` service: agreements with parties, their IBANs and blocks."""
