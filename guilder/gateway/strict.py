@@ -144,7 +144,6 @@ def server_settings() -> dict[str, Any]:
     """What the gateway passes to `uvicorn.Config` besides the app and the address."""
     return {
         "http": StrictProtocol,
-        "loop": "uvloop",
         "ws": "none",
         "interface": "asgi3",
         "proxy_headers": False,
