@@ -1,4 +1,4 @@
-"""All SQL of the ledger's operations (`proofs.py` holds that of the self check)."""
+"""All SQL of the ledger's operations (`store_checks.py` holds that of the self check)."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
@@ -10,7 +10,7 @@ from guilder.contracts.ledger import v1
 from guilder.services.ledger.chain import GENESIS
 from guilder.services.ledger.journal import Account, Key, Pending, Row
 
-_COLUMNS = ", ".join(Row._fields)
+COLUMNS = ", ".join(Row._fields)
 _POSTED = "kind IN ('transfer', 'post')"
 _TYPES = (
     "int,bigint,uuid,text,uuid,uuid,bigint,text,date,text,uuid,timestamptz,uuid,uuid,text,"
@@ -20,10 +20,19 @@ _MANY = ", ".join(f"${i}::{kind}[]" for i, kind in enumerate(_TYPES.split(","), 
 
 MAX_SEQ = 2**62
 
+LOCK = 0x6C6564676572
+"""The writer's advisory lock ("ledger"); locks are per database, hence per shard."""
+
 
 def _keys(keys: Iterable[Key]) -> tuple[list[int], list[UUID]]:
     listed = list(keys)
     return [key[0] for key in listed], [key[1] for key in listed]
+
+
+async def take_lock(session: Any) -> bool:
+    """Take the writer's lock for as long as the session lives; False while another has it."""
+    taken: bool = await session.fetchval("SELECT pg_try_advisory_lock($1)", LOCK)
+    return taken
 
 
 # ── what the writer loads ────────────────────────────────────────────────────────────────────
@@ -54,7 +63,7 @@ async def accounts(tx: Tx, keys: Iterable[Key]) -> dict[Key, Account]:
 async def transfers(tx: Tx, keys: Iterable[Key]) -> dict[Key, Row]:
     """The transfers with these ids."""
     rows = await tx.fetch(
-        f"SELECT {_COLUMNS} FROM unnest($1::int[], $2::uuid[]) AS w(tenant, id)"
+        f"SELECT {COLUMNS} FROM unnest($1::int[], $2::uuid[]) AS w(tenant, id)"
         " JOIN transfer USING (tenant, id)",
         *_keys(keys),
     )
@@ -124,7 +133,7 @@ async def last_booked(tx: Tx, tenants: list[int]) -> dict[int, datetime]:
 async def append(tx: Tx, rows: Sequence[Row], prev: bytes, hash_: bytes) -> None:
     """Write new transfers and the batch row that chains them."""
     await tx.execute(
-        f"INSERT INTO transfer ({_COLUMNS}) SELECT * FROM unnest({_MANY})",
+        f"INSERT INTO transfer ({COLUMNS}) SELECT * FROM unnest({_MANY})",
         *(list(column) for column in zip(*rows, strict=True)),
     )
     await tx.execute(
@@ -283,7 +292,7 @@ async def booked_after_day(tx: Tx, tenant: int, account_id: UUID, day: date) -> 
 async def entries(tx: Tx, tenant: int, account_id: UUID, before: int, limit: int) -> list[Row]:
     """Posted transfers that touch an account, newest first."""
     side = (
-        f"(SELECT {_COLUMNS} FROM transfer WHERE tenant=$1 AND {{side}}=$2 AND seq<$3"
+        f"(SELECT {COLUMNS} FROM transfer WHERE tenant=$1 AND {{side}}=$2 AND seq<$3"
         f" AND {_POSTED} ORDER BY seq DESC LIMIT $4)"
     )
     rows = await tx.fetch(
@@ -300,7 +309,7 @@ async def entries(tx: Tx, tenant: int, account_id: UUID, before: int, limit: int
 async def journal(tx: Tx, tenant: int, after: int, limit: int) -> list[Row]:
     """The tenant's transfers after a seq, in booking order."""
     rows = await tx.fetch(
-        f"SELECT {_COLUMNS} FROM transfer WHERE tenant=$1 AND seq>$2 ORDER BY seq LIMIT $3",
+        f"SELECT {COLUMNS} FROM transfer WHERE tenant=$1 AND seq>$2 ORDER BY seq LIMIT $3",
         tenant,
         after,
         limit,

@@ -12,9 +12,7 @@ from typing import Any
 
 from guilder.chassis.store import Store, Tx
 from guilder.contracts.errors import Unavailable
-
-LOCK = 0x6C6564676572
-"""The advisory lock's key ("ledger"); locks are per database, hence per shard."""
+from guilder.services.ledger.store import take_lock
 
 
 class Writer(Store):
@@ -44,7 +42,7 @@ class Writer(Store):
         if self._fenced is not None and not self._fenced.is_closed():
             return self._fenced
         session = await self._readers.session()
-        if not await session.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+        if not await take_lock(session):
             await session.close()
             raise Unavailable("another process is the writer of this ledger", retry_after=1)
         self._fenced = session

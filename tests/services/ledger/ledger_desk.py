@@ -17,7 +17,7 @@ def eur(minor):
     return Money(minor, "EUR")
 
 
-def move(debit, credit, minor, **more):
+def move(debit, credit, minor, /, **more):
     given = {"id": new_id(), "value_date": DAY, "code": "payment", "amount": eur(minor)}
     return v1.Transfer(**{**given, "debit": debit, "credit": credit, **more})
 
