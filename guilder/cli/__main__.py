@@ -1,0 +1,5 @@
+"""`python -m guilder.cli`."""
+
+from guilder.cli import main
+
+main()

@@ -1,0 +1,41 @@
+"""`guilder bench …`."""
+
+import json
+
+import click
+import msgspec
+
+from guilder.bench import payments
+from guilder.cli.platform import json_option
+
+
+@click.group()
+def bench() -> None:
+    """Measure ratios against a yardstick of the same run, on a throw-away platform."""
+
+
+@bench.command("payments")
+@click.option("--rounds", default=3, show_default=True, help="Interleaved rounds; median counts.")
+@click.option("--seconds", default=8.0, show_default=True, help="Length of each part of a round.")
+@click.option("--clients", default=64, show_default=True, help="Connections that pay at once.")
+@click.option("--hot-share", default=0.0, show_default=True, help="Share debited from one account.")
+@json_option
+def payments_command(
+    rounds: int, seconds: float, clients: int, hot_share: float, as_json: bool
+) -> None:
+    """Complete payments over HTTP beside pgbench TPC-B.
+
+    Example: guilder bench payments --json
+    """
+    plan = payments.Plan(rounds=rounds, seconds=seconds, clients=clients, hot_share=hot_share)
+    result = payments.run(plan, lambda text: click.echo(text, err=True))
+    if as_json:
+        click.echo(json.dumps(msgspec.to_builtins(result)))
+        return
+    for n, each in enumerate(result.rounds, 1):
+        click.echo(
+            f"round {n}: TPC-B {each.tpcb:,.0f}/s, payments {each.payments:,.0f}/s, "
+            f"p50 {each.p50_ms} ms, p99 {each.p99_ms} ms, booked {each.booked:,}, "
+            f"refused {each.refused:,}, replayed {each.replayed:,}, failed {each.failed}"
+        )
+    click.echo(f"ratio {result.ratio} (median payments / median TPC-B)")

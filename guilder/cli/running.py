@@ -1,0 +1,167 @@
+"""`guilder up` and `guilder down`."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from guilder.chassis.postgres import ClusterError
+from guilder.chassis.supervise import (
+    AlreadyRunning,
+    Child,
+    SuperviseError,
+    Supervisor,
+    detach,
+    stop_running,
+)
+from guilder.cli.demo import Seeded, seed
+from guilder.cli.platform import data_option, json_option, with_platform
+from guilder.embedded import Home, admin_of, provision_all
+
+START_SECONDS = 60.0
+DEFAULT_PORT = 8321
+DEMO_FILE = "demo.json"
+
+
+@click.command()
+@data_option
+@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port on loopback; 0 = any.")
+@click.option("--demo", is_flag=True, help="Make two demo banks with people and accounts.")
+@click.option("--detach", "in_background", is_flag=True, help="Return when the platform is ready.")
+@json_option
+def up(data: Path, port: int, demo: bool, in_background: bool, as_json: bool) -> None:
+    """Run the platform: PostgreSQL, the gateway and every service.
+
+    Ctrl-C or `guilder down` stops it. An external PostgreSQL is used when GUILDER_DATABASE holds
+    its address (postgresql://admin:password@host/postgres).
+
+    Example: guilder up --demo --detach
+    """
+    home = Home(data.absolute())
+    home.prepare()
+    try:
+        if in_background:
+            _up_detached(home, port)
+            _announce(home, data, demo, as_json)
+        else:
+            _up_here(home, port, lambda: _announce(home, data, demo, as_json))
+    except AlreadyRunning:
+        _announce(home, data, demo, as_json)
+    except (SuperviseError, ClusterError) as error:
+        if as_json:
+            click.echo(json.dumps({"ok": False, "error": str(error)}))
+        click.echo(f"guilder up: {error}", err=True)
+        sys.exit(1)
+
+
+def _up_here(home: Home, port: int, ready: Callable[[], None]) -> None:
+    """Supervise in this process until told to stop."""
+    supervisor = Supervisor(home.run)
+    supervisor.claim()
+    embedded = "GUILDER_DATABASE" not in os.environ
+    cluster = home.cluster()
+    try:
+        supervisor.sweep()
+        home.ready.unlink(missing_ok=True)
+        if embedded:
+            cluster.start()
+        asyncio.run(provision_all(home, admin_of(home, os.environ)))
+        host = Child(
+            "host",
+            [sys.executable, "-m", "guilder.embedded", str(home.data), "127.0.0.1", str(port)],
+            ready_file=home.ready,
+        )
+        supervisor.start(host)
+        supervisor.wait_ready(host, START_SECONDS)
+        supervisor.publish(json.loads(home.ready.read_text()))
+        ready()
+        supervisor.run_forever()
+    finally:
+        supervisor.stop_all()
+        if embedded:
+            cluster.stop()
+
+
+def _up_detached(home: Home, port: int) -> None:
+    """Start a supervisor in the background and wait until it serves."""
+    log = home.run / "supervisor.log"
+    argv = [
+        sys.executable,
+        "-m",
+        "guilder.cli",
+        "up",
+        "--data",
+        str(home.data),
+        "--port",
+        str(port),
+    ]
+    home.ready.unlink(missing_ok=True)
+    pid = detach(argv, log)
+    until = time.monotonic() + START_SECONDS
+    while not home.ready.exists():
+        if time.monotonic() > until or not _alive(pid):
+            tail = log.read_text("utf-8", "replace")[-2000:]
+            raise SuperviseError(f"the platform did not start; its log {log} ends:\n{tail}")
+        time.sleep(0.02)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        done, _ = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return True
+    return done == 0
+
+
+def _announce(home: Home, data: Path, demo: bool, as_json: bool) -> None:
+    """Print where to look and how to sign in."""
+    facts: dict[str, Any] = json.loads(home.ready.read_text())
+    facts |= {"ok": True, "data": str(data), "docs": f"{facts['api']}/docs"}
+    seeded: list[Seeded] = []
+    if demo:
+        seeded = with_platform(data, as_json, seed)
+        facts["demo"] = msgspec.to_builtins(seeded)
+        path = home.data / DEMO_FILE
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(facts["demo"], indent=2))
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    where = "" if str(data) == ".guilder" else f" --data {data}"
+    click.echo(f"Guilder is up.   API   {facts['api']}/v1   read it at {facts['docs']}")
+    for bank in seeded:
+        people = ", ".join(f"{login} ({role})" for login, role in bank.people.items())
+        click.echo(f"\n{bank.tenant}: {people}")
+        for owner, iban in bank.accounts.items():
+            click.echo(f"  {owner:<14} {iban}")
+        click.echo(f"  machine client {bank.client_id}  secret {bank.client_secret}")
+    if seeded:
+        click.echo(f"\nSign in:  TOKEN=$(guilder token --tenant nordbank --user mia{where})")
+    click.echo(f"Stop:     guilder down{where}")
+
+
+@click.command()
+@data_option
+@json_option
+def down(data: Path, as_json: bool) -> None:
+    """Stop the platform of a data directory; its data stays.
+
+    Example: guilder down
+    """
+    home = Home(data.absolute())
+    stopped = stop_running(home.run, timeout=30.0) if home.run.exists() else False
+    if (home.data / "postgres").exists():  # left alone by a supervisor that was killed
+        stopped = home.cluster().running() or stopped
+        home.cluster().stop()
+    home.ready.unlink(missing_ok=True)
+    if as_json:
+        click.echo(json.dumps({"ok": True, "stopped": stopped}))
+    else:
+        click.echo("stopped" if stopped else f"nothing was running in {data}")
