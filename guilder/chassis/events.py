@@ -49,7 +49,9 @@ async def feed(store: Store, query: EventQuery) -> EventPage:
 
 def _read_position(text: str) -> tuple[str, int]:
     xid, _, n = (text or "0.0").partition(".")
-    if not (xid.isdecimal() and n.isdecimal() and len(xid) <= 20 and len(n) <= 18):
+    # isdecimal alone lets foreign digits pass; the lengths keep both within what the columns hold.
+    plain = text.isascii() and xid.isdecimal() and n.isdecimal()
+    if not (plain and len(xid) <= 19 and len(n) <= 18):
         raise InvalidRequest("`after` must be a position that the feed itself gave", at="$.after")
     return xid, int(n)
 
