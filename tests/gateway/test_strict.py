@@ -352,6 +352,9 @@ def problem(answer: bytes) -> dict[str, Any]:
 FOLLOWER = b"GET /smuggled HTTP/1.1\r\n" + HOST + b"\r\n"
 
 
+@pytest.mark.abuse(55)
+@pytest.mark.abuse(56)
+@pytest.mark.abuse(57)
 @pytest.mark.parametrize("name", ABUSE)
 async def test_abuse_is_refused_before_the_app(gateway: Gateway, name: str) -> None:
     request, status, code = ABUSE[name]
@@ -439,6 +442,7 @@ async def test_a_flood_of_pipelined_requests_is_cut_off(gateway: Gateway) -> Non
         assert (await read_one(reader))[1] == b"seen "
 
 
+@pytest.mark.abuse(55)
 async def test_55_a_body_streamed_over_the_bound_is_cut_off(gateway: Gateway) -> None:
     chunk = b"10000\r\n" + b"a" * 65536 + b"\r\n"
     async with gateway.connect() as (reader, writer):
@@ -505,6 +509,7 @@ async def test_connections_are_bounded() -> None:
         assert (await read_one(reader))[0].startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.abuse(58)
 async def test_58_spoofed_headers_have_no_effect(gateway: Gateway) -> None:
     spoofed = [
         b"X-Forwarded-For: 10.0.0.1",
