@@ -19,7 +19,7 @@ from guilder.chassis.store import Store
 from guilder.contracts.access import v1 as access
 from guilder.contracts.context import Call, Context
 from guilder.contracts.declare import Event, Operation
-from guilder.contracts.errors import Forbidden, NotFound, Problem
+from guilder.contracts.errors import Forbidden, KeyReused, NotFound, Problem
 
 log = structlog.get_logger()
 
@@ -73,36 +73,58 @@ class Executor:
             return
         proposal = UUID(event.ids["proposal"])
         system = Context(tenant=event.tenant, principal=SYSTEM, request=event.request)
-        approved = await self._access.approved_input(
-            system, access.ProposalId(proposal_id=proposal)
-        )
-        operation = self._endpoint.operations[name]
+        try:
+            approved = await self._access.approved_input(
+                system, access.ProposalId(proposal_id=proposal)
+            )
+            operation, call = self._command(name, event, approved)
+        except Problem as problem:
+            if not problem.final:
+                raise  # an outage: the follower tries again
+            log.error("approved input is not executed", proposal=str(proposal), code=problem.code)
+            await self._report(system, proposal, None, problem)
+            return
+        if approved.state != "approved":
+            return  # executed and reported before
+        (outcome,) = await self._endpoint.dispatch(operation, self._endpoint.name, [call])
+        ended = outcome.problem
+        if ended is None:
+            await self._report(system, proposal, getattr(outcome.value(operation), "id", None))
+        elif ended.final or isinstance(ended, KeyReused):  # no repeat would end otherwise
+            await self._report(system, proposal, None, ended)
+        else:
+            raise ended
+
+    def _command(
+        self, name: str, event: Event, approved: access.ApprovedInput
+    ) -> tuple[Operation, Call[Any]]:
+        """The operation and its call exactly as hashed, in the proposer's name."""
+        operation = self._endpoint.operations.get(name)
+        if operation is None or not operation.four_eyes:
+            raise access.InputChanged(f"{event.ids['operation']} is not under four eyes")
         raw = approved.input.encode()
         if hashlib.sha256(operation.id.encode() + b"\n" + raw).hexdigest() != approved.hash:
-            log.error("approved input does not match its hash", proposal=str(proposal))
-            return
+            raise access.InputChanged("the input does not match its hash")
         ctx = Context(
             tenant=event.tenant,
             principal=approved.proposer,
-            key=f"proposal:{proposal}",
+            key=f"proposal:{approved.id}",
             request=event.request,
-            approval=proposal,
+            approval=approved.id,
         )
-        call = Call(ctx, convert(read_json(raw), operation.request))
-        (outcome,) = await self._endpoint.dispatch(operation, self._endpoint.name, [call])
-        if outcome.problem is not None and not outcome.problem.final:
-            raise outcome.problem  # an outage: the follower tries again
-        await self._report(system, proposal, operation, outcome.problem, outcome)
+        return operation, Call(ctx, convert(read_json(raw), operation.request))
 
     async def _report(
-        self, ctx: Context, proposal: UUID, operation: Operation, problem: Problem | None, done: Any
+        self, ctx: Context, proposal: UUID, resource: object, problem: Problem | None = None
     ) -> None:
-        resource = None if problem else getattr(done.value(operation), "id", None)
-        await self._access.executed(
-            ctx.step(f"executed:{proposal}"),
-            access.Executed(
-                proposal_id=proposal,
-                resource=str(resource) if resource else None,
-                problem=problem.code if problem else None,
-            ),
+        ended = access.Executed(
+            proposal_id=proposal,
+            resource=str(resource) if resource else None,
+            problem=problem.code if problem else None,
         )
+        try:
+            await self._access.executed(ctx.step(f"executed:{proposal}"), ended)
+        except Problem as refused:
+            if not refused.final:
+                raise
+            log.error("nothing to report on", proposal=str(proposal), code=refused.code)
