@@ -32,6 +32,7 @@ from typing import Any
 
 import psutil
 
+from guilder.chassis.ending import end
 from guilder.chassis.postgres_programs import (
     Account,
     ClusterError,
@@ -311,17 +312,10 @@ class Cluster:
         (self.root / "socket" / f".s.PGSQL.{self.port}.lock").unlink(missing_ok=True)
 
 
-def _end(processes: list[psutil.Process], patience: dict[signal.Signals, float]) -> None:
-    """Send each signal in turn and wait its seconds for what still lives; at last SIGKILL."""
-    for step, seconds in {**patience, signal.SIGKILL: 10.0}.items():
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(step)
-        _, processes = psutil.wait_procs(processes, timeout=seconds)
-        if not processes:
-            return
-    pids = [process.pid for process in processes]
-    raise ClusterError(f"The processes {pids} do not end; they may hang on a failing disk.")
+def _end(processes: list[psutil.Process], patience: Mapping[signal.Signals, float]) -> None:
+    if left := end(processes, patience):
+        pids = [process.pid for process in left]
+        raise ClusterError(f"The processes {pids} do not end; they may hang on a failing disk.")
 
 
 def _locked(descriptor: int) -> bool:
