@@ -6,12 +6,13 @@ from uuid import UUID
 
 import msgspec
 
-from guilder.contracts.accounts.v1 import UnknownAccount
+from guilder.contracts.accounts.v1 import BadIban, UnknownAccount
 from guilder.contracts.context import Context
 from guilder.contracts.declare import Answer, Contract, Personal, Request, operation
 from guilder.contracts.errors import Conflict, Forbidden, NotFound, Refused
 from guilder.contracts.ledger.v1 import (
     AmountNotPositive,
+    AmountTooLarge,
     CurrencyMismatch,
     InsufficientFunds,
     SameAccount,
@@ -46,6 +47,14 @@ class NotReversible(Conflict):
     code = "not-reversible"
     title = "This payment cannot be reversed"
     fix = "Read the payment: it is not booked, is itself a reversal, or was reversed."
+
+
+class StandingOrderTaken(Conflict):
+    """Another standing order of the account carries this reference."""
+
+    code = "standing-order-taken"
+    title = "Another standing order of this account carries this reference"
+    fix = "Read the account's standing orders; record this one under another reference."
 
 
 class QuoteInvalid(Refused):
@@ -110,12 +119,16 @@ class Refusal(Answer, frozen=True, kw_only=True):
 
 
 class Payment(Answer, frozen=True, kw_only=True):
-    """A payment and how far it got. `fee` is debited beside `amount`."""
+    """A payment and how far it got. `fee` is debited beside `amount`.
+
+    The accounts are null until they are found. Who sees only the creditor account sees neither
+    fee nor decisions. A reversal's fee is negative: it goes back with the amount.
+    """
 
     id: UUID
     state: PaymentState
-    debtor_account: UUID
-    creditor_account: UUID
+    debtor_account: UUID | None
+    creditor_account: UUID | None
     amount: Money
     fee: Money | None
     remittance: Remittance | None
@@ -164,11 +177,11 @@ class RecordStandingOrder(Request, frozen=True, kw_only=True):
     """
 
     account_id: UUID
-    reference: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9:._-]{1,60}$")]
+    reference: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9:._-]{1,60}(?!\n)$")]
     amount: Money
-    creditor_bank: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1,11}$")]
-    creditor_number: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9-]{1,34}$")]
-    purpose: Annotated[str, msgspec.Meta(pattern="^[a-z_]{1,30}$")] | None = None
+    creditor_bank: Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]{1,11}(?!\n)$")]
+    creditor_number: Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9-]{1,34}(?!\n)$")]
+    purpose: Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,30}(?!\n)$")] | None = None
 
 
 class StandingOrder(Answer, frozen=True, kw_only=True):
@@ -208,7 +221,16 @@ class Payments(Contract, name="payments", version="1.0.0-draft"):
         command=False,
         may="make",
         on="inside",
-        problems=(UnknownAccount, AmountNotPositive, CurrencyMismatch, SameAccount),
+        problems=(
+            UnknownAccount,
+            BadIban,
+            AccountBlocked,
+            AmountNotPositive,
+            AmountTooLarge,
+            CurrencyMismatch,
+            SameAccount,
+            Forbidden,
+        ),
     )
     async def quote(self, ctx: Context, request: QuoteRequest) -> Quote:
         """Say what a payment would cost and who decided it; the quote holds five minutes."""
@@ -224,8 +246,10 @@ class Payments(Contract, name="payments", version="1.0.0-draft"):
         deadline_ms=20_000,
         problems=(
             UnknownAccount,
+            BadIban,
             AccountBlocked,
             AmountNotPositive,
+            AmountTooLarge,
             CurrencyMismatch,
             SameAccount,
             QuoteInvalid,
@@ -273,7 +297,13 @@ class Payments(Contract, name="payments", version="1.0.0-draft"):
         """Reverse a booked payment; takes effect when somebody else has approved it."""
         raise NotImplementedError
 
-    @operation("POST /standing-orders", public=True, may="administer", status=201)
+    @operation(
+        "POST /standing-orders",
+        public=True,
+        may="administer",
+        status=201,
+        problems=(UnknownAccount, AmountNotPositive, CurrencyMismatch, StandingOrderTaken),
+    )
     async def record_standing_order(
         self, ctx: Context, request: RecordStandingOrder
     ) -> StandingOrder:

@@ -1,0 +1,1 @@
+"""The `payments` service: orders to move money."""

@@ -1,0 +1,211 @@
+"""Payments: what an order must fulfil, the transfers it becomes, how the attempt goes on.
+
+No I/O, no clock. States: processing → booked | refused; nothing leaves booked or refused.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from guilder.contracts.accounts.v1 import Account
+from guilder.contracts.errors import Problem
+from guilder.contracts.ledger import v1 as ledger
+from guilder.contracts.payments import v1
+from guilder.contracts.values import MAX_MINOR, Money, derived
+
+WORK_SECONDS = 20.0
+"""How long one attempt may work; shorter than its lease, so that two never book at once."""
+
+SETTLING = timedelta(seconds=10)
+"""How long a call to the ledger that was given up may still take effect there."""
+
+BACKOFF = timedelta(seconds=600)
+"""The longest pause between two attempts of the sweep."""
+
+MAX_ATTEMPTS = 300
+"""After so many attempts only a repeat of the order, or a person, goes on."""
+
+QUOTE_HOLDS = timedelta(minutes=5)
+REPEATS_SHOWN = 20
+MAX_REMITTANCE = 140
+
+What = Literal[
+    "received", "resumed", "allowed", "priced", "booked", "refused", "reversed", "repeated"
+]
+Cause = Literal["order", "repeat", "sweep"]
+
+_HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"}
+_HIDDEN = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+"""Characters that show nothing although their category is a letter's, a mark's or a symbol's."""
+
+
+@dataclass
+class Attempt:
+    """One attempt at a payment: what is known so far. Whatever ends it writes all of this."""
+
+    id: UUID
+    created_at: datetime
+    resumed: bool
+    subject: UUID
+    """Whose key seals the remittance."""
+    reverses: UUID | None = None
+    debtor: UUID | None = None
+    creditor: UUID | None = None
+    fee: Money | None = None
+    remittance: str | None = None
+    asked_ledger: bool = False
+    """From here on the money may have moved, whatever else happens."""
+    decisions: list[v1.Decided] = field(default_factory=list)
+    lines: list[tuple[datetime, What, str]] = field(default_factory=list)
+
+    def say(self, at: datetime, what: What, detail: str) -> None:
+        """Note a line of the activity."""
+        self.lines.append((at, what, detail))
+
+    def decide(self, decided: v1.Decided, at: datetime, what: What | None = None) -> None:
+        """Note a decision, and a line of the activity if it is worth one."""
+        self.decisions.append(decided)
+        if what is not None:
+            self.say(at, what, decided.outcome)
+
+    def settle(self, booked: Sequence[ledger.BookedTransfer]) -> ledger.BookedTransfer:
+        """Take over what is in the books; the transfer of the amount."""
+        by_id = {transfer.id: transfer for transfer in booked}
+        first, second = by_id[derived(self.id, 1)], by_id.get(derived(self.id, 2))
+        self.debtor, self.creditor = first.debit, first.credit
+        fee = second.amount if second else Money(0, first.amount.currency)
+        self.fee = -fee if self.reverses and fee.minor else fee
+        return first
+
+    def answer(self, first: ledger.BookedTransfer) -> v1.Payment:
+        """The payment as it is when it has just been booked."""
+        return v1.Payment(
+            id=self.id,
+            state="booked",
+            debtor_account=self.debtor,
+            creditor_account=self.creditor,
+            amount=first.amount,
+            fee=self.fee,
+            remittance=self.remittance,
+            created_at=self.created_at,
+            booked_at=first.booked_at,
+            value_date=first.value_date,
+            reverses=self.reverses,
+            reversed_by=None,
+            refusal=None,
+            decisions=list(self.decisions),
+        )
+
+
+def read(
+    row: Any, remittance: str | None, decisions: list[v1.Decided], *, whole: bool
+) -> v1.Payment:
+    """The payment that a row holds; not `whole` = what the creditor's side may see."""
+    refusal = None
+    if row["refusal_code"] is not None:
+        refusal = v1.Refusal(code=row["refusal_code"], detail=row["refusal_detail"])
+    fee = Money(row["fee"], row["currency"]) if whole and row["fee"] is not None else None
+    return v1.Payment(
+        id=row["id"],
+        state=row["state"],
+        debtor_account=row["debtor"],
+        creditor_account=row["creditor"],
+        amount=Money(row["amount"], row["currency"]),
+        fee=fee,
+        remittance=remittance,
+        created_at=row["created_at"],
+        booked_at=row["booked_at"],
+        value_date=row["value_date"],
+        reverses=row["reverses"],
+        reversed_by=row["reversed_by"],
+        refusal=refusal,
+        decisions=decisions if whole else [],
+    )
+
+
+def clean(text: str | None) -> str | None:
+    """The remittance in NFC; BadRemittance where a reader could be deceived."""
+    if text is None:
+        return None
+    text = unicodedata.normalize("NFC", text)
+    if len(text) > MAX_REMITTANCE:
+        raise v1.BadRemittance(
+            f"the text is longer than {MAX_REMITTANCE} characters", at="$.remittance"
+        )
+    if any(_hidden(character) for character in text):
+        raise v1.BadRemittance(at="$.remittance")
+    return text
+
+
+def _hidden(character: str) -> bool:
+    selector = "\ufe00" <= character <= "\ufe0f" or character >= "\U000e0000"
+    category = unicodedata.category(character) in _HIDDEN_CATEGORIES and character != " "
+    return category or selector or character in _HIDDEN
+
+
+def check(amount: Money, debtor: Account, creditor: Account) -> None:
+    """Raise the first refusal that needs nobody else's word."""
+    if amount.minor <= 0:
+        raise ledger.AmountNotPositive(at="$.amount")
+    for account in (debtor, creditor):
+        if account.currency != amount.currency:
+            raise ledger.CurrencyMismatch(at="$.amount.currency")
+    if debtor.id == creditor.id:
+        raise ledger.SameAccount(at="$.creditor_account")
+    if debtor.state != "open":
+        raise v1.AccountBlocked(at="$.debtor_account")
+    if creditor.state == "closed":  # a blocked account may still be paid into
+        raise v1.AccountBlocked(at="$.creditor_account")
+
+
+def total(amount: Money, fee: Money) -> Money:
+    """What the debtor is debited in all; AmountTooLarge where no value can carry it."""
+    if amount.minor + fee.minor > MAX_MINOR:
+        raise ledger.AmountTooLarge(at="$.amount")
+    return amount + fee
+
+
+def legs(
+    attempt: Attempt, sides: tuple[UUID, UUID], amount: Money, fee: Money, fees: UUID, on: date
+) -> list[ledger.Transfer]:
+    """The linked transfers of a payment from `sides[0]` to `sides[1]`, and of its fee if any.
+
+    Of a reversal, `fee` is negative: it goes back from the bank's fees to the creditor.
+    """
+    meta = ledger.Meta(payment=attempt.id, reverses=attempt.reverses)
+    payer = (fees, sides[1]) if fee.minor < 0 else (sides[0], fees)
+    code: ledger.TransferCode = "reversal" if attempt.reverses else "payment"
+    moves = [(sides, amount, code)]
+    if fee.minor:
+        moves.append((payer, -fee if fee.minor < 0 else fee, code if attempt.reverses else "fee"))
+    return [
+        ledger.Transfer(
+            id=derived(attempt.id, n),
+            debit=debit,
+            credit=credit,
+            amount=moved,
+            value_date=on,
+            code=of_code,
+            meta=meta,
+        )
+        for n, ((debit, credit), moved, of_code) in enumerate(moves, 1)
+    ]
+
+
+def refusal(problem: Problem) -> Problem:
+    """What the ledger refused, said in the words of a payment, without its balances."""
+    if isinstance(problem, ledger.LedgerAccountClosed):
+        return v1.AccountBlocked()
+    if isinstance(problem, ledger.InsufficientFunds):
+        return ledger.InsufficientFunds("the account to be debited does not have this much")
+    if isinstance(problem, ledger.AmountTooLarge):
+        return ledger.AmountTooLarge(at="$.amount")
+    return problem
+
+
+def pause(attempts: int) -> timedelta:
+    """How long the sweep waits after the n-th attempt: doubling seconds, at most BACKOFF."""
+    return min(timedelta(seconds=2 ** min(attempts, 12)), BACKOFF)
