@@ -27,6 +27,11 @@ PLATFORM = {
         "the embedded one",
         "address (DSN) of a PostgreSQL to use instead, as its administrator",
     ),
+    "GUILDER_DATA": ("`.guilder`", "data directory of the platform, where no `--data` is given"),
+    "GUILDER_SUPERVISED_IN": (
+        "",
+        "set by the supervisor for what it starts, so that leftovers are found; never set it",
+    ),
 }
 """Settings that belong to no service: variable → default, meaning."""
 
@@ -147,10 +152,9 @@ def variables_in(source: str) -> Iterator[str]:
 
 def _load_everything() -> None:
     """Problems enter the catalogue when their module is loaded."""
-    for folder in ("contracts", "chassis", "gateway", "services"):
-        for path in sorted((ROOT / "guilder" / folder).rglob("*.py")):
-            if "class" in path.read_text("utf-8"):
-                import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    for path in sorted((ROOT / "guilder").rglob("*.py")):
+        if path.stem != "__main__" and "class" in path.read_text("utf-8"):
+            import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 
 def _text(lines: list[str]) -> str:
