@@ -8,6 +8,7 @@ from pathlib import Path
 import house
 import pytest
 
+from guilder.books.reading import ALL
 from guilder.chassis.call import Bindings, Calls, callees
 from guilder.chassis.clock import Clock
 from guilder.chassis.idempotency import Once
@@ -72,15 +73,26 @@ def test_a_service_calls_and_follows_what_is_listed(name, tmp_path):
     assert set(followed) | events == set(listed["events"].get(name, {}))
 
 
-def test_the_gateway_calls_what_is_listed():
+def asked_in(*folders: str) -> set[str]:
+    """Contracts whose class is handed to `.client(...)` below these folders."""
     by_class = {c.__name__: name for name, c in house.contracts().items()}
-    asked = {
-        by_class[ast.unparse(call.args[0]).rpartition(".")[2]]
-        for path in house.python_files(house.SOURCE / "gateway")
+    found = {
+        ast.unparse(call.args[0]).rpartition(".")[2]
+        for path in house.python_files(*(house.SOURCE / folder for folder in folders))
         for call in house.calls_of(house.tree(path), "client")
     }
+    return {by_class[name] for name in found if name in by_class}
+
+
+def test_the_gateway_calls_what_is_listed():
     offered = {o.contract for o in house.operations() if o.public}
-    assert asked | offered == set(house.calls_toml()["calls"]["gateway"])
+    assert asked_in("gateway") | offered == set(house.calls_toml()["calls"]["gateway"])
+
+
+def test_the_tools_call_what_is_listed():
+    """Import and export name whom they call; verify asks every service to check itself."""
+    asked = asked_in("cli", "importing", "books", "bench")
+    assert asked | set(ALL) == set(house.calls_toml()["calls"]["tools"])
 
 
 def test_nobody_unknown_is_listed():

@@ -12,7 +12,9 @@ import pytest
 PLACES = re.compile(
     r"(?<![\w.])/(?:home|Users|opt|mnt|workspaces?)/\w+|(?<![\w.}])/work/\w+|\.pyenv"
 )
-INDEXES = re.compile(r"(?:(?<!no-emit-)(?:index-url|find-links|trusted-host)|https?://\S*(?:pypi|/simple))")
+INDEXES = re.compile(
+    r"(?:(?<!no-emit-)(?:index-url|find-links|trusted-host)|https?://\S*(?:pypi|/simple))"
+)
 PIN = re.compile(r"(\S+==\S+ \\|--hash=sha256:[0-9a-f]{64}( \\)?|# .*|#|)")
 
 TOOLS = {
