@@ -8,7 +8,7 @@ from accounts_desk import a_party, an_account, cash_of, change, findings, log_of
 from guilder.chassis.testing import make_bank, new_id, somebody
 from guilder.contracts.accounts import v1
 from guilder.contracts.context import Call
-from guilder.contracts.errors import Unavailable
+from guilder.contracts.errors import Forbidden, Unavailable
 from guilder.contracts.ledger import v1 as ledger
 
 
@@ -232,7 +232,7 @@ async def test_only_staff_change_an_accounts_state(world):
     owner = somebody(bank.number, party=made.holders[0])
     for who in (owner, somebody(bank.number), bank.auditor):
         for verb in (public.block, public.unblock, public.close):
-            with pytest.raises(NotFound):
+            with pytest.raises(Forbidden):
                 await verb(who.ctx(), change(made))
     read = v1.AccountId(account_id=made.id)
     assert await public.account(owner.ctx(), read) == made
