@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def admin(cluster):
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_world(admin):
-    """All services that exist, on fresh databases, once per session; tests use tenants of their own."""
+    """All services that exist, on fresh databases; tests use tenants of their own."""
     folder = Path(tempfile.mkdtemp(prefix="gw-"))
     made = await World.make(admin, available(), folder, dict(os.environ))
     yield made

@@ -57,9 +57,7 @@ class Claim:
         self.created_at: datetime = row["created_at"]
         self.resumed: bool = row["resumed"]
 
-    async def finish(
-        self, work: Callable[[Tx], Awaitable[A]], subject: UUID | None = None
-    ) -> A:
+    async def finish(self, work: Callable[[Tx], Awaitable[A]], subject: UUID | None = None) -> A:
         """Commit the effect of `work`, the answer it returns and the end of the command.
 
         The stored answer is sealed for `subject`, or for whom the operation names. Where another
