@@ -11,9 +11,8 @@ from zoneinfo import ZoneInfo
 
 from guilder.books.forms import FORMS, Closing, Form, Posting, place
 from guilder.books.journal import POSTED
-from guilder.books.reading import Clients, acting, every
-from guilder.contracts.accounts.v1 import AccountQuery, Accounts
-from guilder.contracts.context import Context
+from guilder.books.reading import Clients, acting, every, resolved
+from guilder.contracts.accounts.v1 import Accounts
 from guilder.contracts.declare import Answer
 from guilder.contracts.errors import InvalidRequest, Unavailable
 from guilder.contracts.ledger.v1 import (
@@ -61,10 +60,12 @@ async def export(clients: Clients, tenant: int, program: str, write: Write) -> E
         write(line)
     pen = _Pen(clients(Ledger), tenant, form, ZoneInfo(found.zone), write)
     closings = await pen.run()
-    ibans = await _ibans(clients(Accounts), acting(tenant))
+    customers = [i for i, line in closings.items() if line.account.chart == "customer"]
+    known = await resolved(clients(Accounts), acting(tenant), customers)
+    ibans = {i: account.iban for i, account in known.items()}
     ends = [
-        Closing(line.account, pen.name(line.account), line.debits - line.credits, ibans.get(key))
-        for key, line in closings.items()
+        Closing(line.account, pen.name(line.account), line.debits - line.credits, ibans.get(i))
+        for i, line in closings.items()
     ]
     for text in form.end(ends, pen.first or EPOCH, min(pen.last, LAST_DAY) + timedelta(days=1)):
         write(text)
@@ -133,9 +134,3 @@ class _Pen:
         )
         for line in self._form.posting(posting):
             self._write(line)
-
-
-async def _ibans(accounts: Accounts, ctx: Context) -> dict[UUID, str]:
-    """The IBANs of the tenant's accounts."""
-    query = AccountQuery(limit=200)
-    return {a.id: a.iban async for a in every(accounts.accounts, ctx, query)}

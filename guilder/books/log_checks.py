@@ -70,6 +70,7 @@ async def read_log(service: Contract, facts: Facts, now: datetime, notes: Notes)
                 log.late = event
         else:
             log.tallies.setdefault(event.tenant, audit.Tally()).add(content(source, event))
+            notes.checked["events audited"] += audited
         waiting = waiting or last == log.followed
     for place, who in places.items():
         notes.wrong("feed-position", f"{who} follows {source} from {place}, not in its log", None)

@@ -1,17 +1,20 @@
 """Reading whole lists through contracts, page by page."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from itertools import islice
 from typing import Any, Protocol, TypeVar
+from uuid import UUID
 
 import msgspec
 
+from guilder.chassis.batch import MAX_BATCH
 from guilder.chassis.events import SYSTEM
 from guilder.contracts.access.v1 import Access
-from guilder.contracts.accounts.v1 import Accounts
+from guilder.contracts.accounts.v1 import Account, Accounts, Which
 from guilder.contracts.audit.v1 import Audit
-from guilder.contracts.context import Context
+from guilder.contracts.context import Call, Context
 from guilder.contracts.declare import Contract, Event, EventQuery
-from guilder.contracts.errors import Unavailable
+from guilder.contracts.errors import NotFound, Problem, Unavailable
 from guilder.contracts.identity.v1 import Identity
 from guilder.contracts.ledger.v1 import Ledger
 from guilder.contracts.parties.v1 import Parties
@@ -80,3 +83,17 @@ async def log_of(service: Contract, ctx: Context) -> AsyncIterator[Event]:
             return
         after = page.next
     raise Unavailable("a log does not end")
+
+
+async def resolved(client: Accounts, ctx: Context, ids: Iterable[UUID]) -> dict[UUID, Account]:
+    """The accounts among these ids; what is no account is left out."""
+    found: dict[UUID, Account] = {}
+    rest = iter(ids)
+    while some := list(islice(rest, MAX_BATCH)):
+        answers = await client.resolve([Call(ctx, Which(account=str(id_))) for id_ in some])
+        for id_, answer in zip(some, answers, strict=True):
+            if not isinstance(answer, Problem):
+                found[id_] = answer
+            elif not isinstance(answer, NotFound):
+                raise answer
+    return found

@@ -9,9 +9,8 @@ from collections.abc import Awaitable
 from datetime import datetime
 from typing import TypeVar
 
-from guilder.books.ledger_checks import check_accounts, check_ledger
+from guilder.books.ledger_checks import check_ledger
 from guilder.books.log_checks import Facts, Log, check_audited, read_log
-from guilder.books.payment_checks import check_payments
 from guilder.books.people_checks import check_people
 from guilder.books.reading import ALL, Clients, acting
 from guilder.books.report import Notes, Report
@@ -36,7 +35,7 @@ async def verify(clients: Clients, now: datetime) -> Report:
     audited = [log for log in logs if log.source in call_map()["events"]["audit"]]
     await _try(check_audited(clients, audited, facts, notes), "audit", None, notes)
     for tenant in await _tenants(clients, facts, notes):
-        await _check_tenant(clients, tenant, logs, now, notes)
+        await _check_tenant(clients, tenant, logs, notes)
     return notes.report(now, int((time.monotonic() - started) * 1000))
 
 
@@ -78,17 +77,9 @@ async def _tenants(clients: Clients, facts: Facts, notes: Notes) -> list[int]:
     return sorted(known | traces)
 
 
-async def _check_tenant(
-    clients: Clients, tenant: int, logs: list[Log], now: datetime, notes: Notes
-) -> None:
-    """Everything of one tenant that several services must agree on."""
-    books = await _try(check_ledger(clients, tenant, notes), "ledger", tenant, notes)
-    if books is None:
-        return
-    accounts = await _try(check_accounts(clients, tenant, books, notes), "accounts", tenant, notes)
-    if accounts is not None:
-        await _try(check_people(clients, tenant, accounts, notes), "parties", tenant, notes)
+async def _check_tenant(clients: Clients, tenant: int, logs: list[Log], notes: Notes) -> None:
+    """What several services must agree on and none of them checks alone."""
     booked = {payment for log in logs for payment in log.booked.get(tenant, ())}
-    await _try(
-        check_payments(clients, tenant, books, booked, now, notes), "payments", tenant, notes
-    )
+    books = await _try(check_ledger(clients, tenant, booked, notes), "ledger", tenant, notes)
+    if books is not None:
+        await _try(check_people(clients, tenant, books, notes), "parties", tenant, notes)

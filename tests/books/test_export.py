@@ -12,9 +12,11 @@ import pytest
 from guilder.books.export import export
 from guilder.books.forms import amount
 from guilder.chassis.testing import make_bank, new_id, somebody
+from guilder.contracts.accounts.v1 import Accounts, OpenAccount
 from guilder.contracts.context import Call
 from guilder.contracts.errors import InvalidRequest
 from guilder.contracts.ledger import v1
+from guilder.contracts.parties.v1 import CreateParty, Parties
 from guilder.contracts.values import Money
 
 PROGRAMS = {"hledger": ("hledger", "check", "-f"), "beancount": ("bean-check",)}
@@ -146,6 +148,18 @@ async def test_the_program_itself_accepts_an_export_and_refuses_a_cent_too_much(
         head, found, tail = text.rpartition(claim)
         assert found
         assert run(f"{head}{claim[:-1]}{int(claim[-1]) + 1}{tail}").returncode != 0
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+async def test_an_export_names_ibans_and_no_people(direct, program):
+    bank = await make_bank(direct)
+    asked = CreateParty(kind="person", name="Zora Quill")
+    party = await direct.client(Parties).create(bank.manager.ctx(), asked)
+    opened = OpenAccount(holders=[party.id])
+    account = await direct.client(Accounts).open(bank.manager.ctx(), opened)
+    text, _ = await written(direct, bank.number, program)
+    assert account.iban in text
+    assert "Quill" not in text
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
