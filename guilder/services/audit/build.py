@@ -1,7 +1,5 @@
 """Wires the audit."""
 
-from pathlib import Path
-
 from guilder.chassis.events import Follower
 from guilder.chassis.process import Built, Parts
 from guilder.contracts.access.v1 import Access
@@ -40,6 +38,5 @@ def build(parts: Parts) -> Built:
             page=take_down(source.contract_name),
         )
         for source in SOURCES
-        if (Path(__file__).parents[1] / source.contract_name / "build.py").exists()  # TEMPORARY
     ]
     return Built(AuditService(parts.store), followers)
