@@ -26,7 +26,7 @@ TYPES: Mapping[str, set[str]] = {
     "state": {"text", "int2"},
     "sealed personal": {"bytea"},
     "hashed personal": {"bytea"},
-    "pseudonymous": {"text"},
+    "pseudonymous": {"text", "int8"},
 }
 """Every declaration but `not personal: <reason>`, and the types a column of it may have."""
 
