@@ -121,7 +121,10 @@ async def end(
     sealed: bytes | None,
     result: BookedTransfer | v1.Refusal,
 ) -> None:
-    """Write how the payment ended and everything the attempt learnt, in one statement."""
+    """Write how the payment ended and everything the attempt learnt, in one statement.
+
+    Nothing is written where another attempt ended it first.
+    """
     steps, lines = attempt.decisions, attempt.lines
     booked = result if isinstance(result, BookedTransfer) else None
     refusal = result if isinstance(result, v1.Refusal) else None
@@ -129,15 +132,15 @@ async def end(
         "WITH p AS (UPDATE payment SET state=$3, debtor=coalesce($4, debtor),"
         " creditor=coalesce($5, creditor), fee=coalesce($6, fee), subject=$7, remittance=$8,"
         " request=NULL, booked_at=$9, value_date=$10, refusal_code=$11, refusal_detail=$12,"
-        " ended_at=$13 WHERE tenant=$1 AND id=$2 AND state='processing'),"
-        " a AS (UPDATE attempt SET ended_at=$13, outcome=$3"
-        " WHERE tenant=$1 AND payment=$2 AND ended_at IS NULL),"
+        " ended_at=$13 WHERE tenant=$1 AND id=$2 AND state='processing' RETURNING id),"
+        " a AS (UPDATE attempt SET ended_at=$13, outcome=$3 FROM p"
+        " WHERE tenant=$1 AND payment=p.id AND ended_at IS NULL),"
         " d AS (INSERT INTO decision (tenant, payment, n, step, label, generation, outcome)"
-        " SELECT $1, $2, d.n, d.step, d.label, d.generation, d.outcome"
-        " FROM unnest($14::text[], $15::text[], $16::int[], $17::text[])"
+        " SELECT $1, p.id, d.n, d.step, d.label, d.generation, d.outcome"
+        " FROM p, unnest($14::text[], $15::text[], $16::int[], $17::text[])"
         " WITH ORDINALITY AS d(step, label, generation, outcome, n))"
         " INSERT INTO activity (tenant, payment, at, what, detail)"
-        " SELECT $1, $2, l.at, l.what, l.detail FROM unnest($18::timestamptz[], $19::text[],"
+        " SELECT $1, p.id, l.at, l.what, l.detail FROM p, unnest($18::timestamptz[], $19::text[],"
         " $20::text[]) WITH ORDINALITY AS l(at, what, detail, n) ORDER BY l.n",
         tenant,
         attempt.id,
