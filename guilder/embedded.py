@@ -121,8 +121,8 @@ class Host:
     """Gateway and all services in one process."""
 
     home: Home
-    address: str
-    port: int
+    listening: socket.socket
+    """Held by the supervisor too, so that a restart of the host drops no connection."""
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
     async def run(self) -> None:
@@ -136,10 +136,9 @@ class Host:
             builds(), connect_of(self.home, admin), self.home.secrets, clock, self.env
         )
         await process.start()
-        listening = socket.create_server((self.address, self.port), backlog=1024)
         servers = [self._public(process, clock), self._private(process)]
         tasks = [
-            asyncio.create_task(servers[0].serve(sockets=[listening])),
+            asyncio.create_task(servers[0].serve(sockets=[self.listening])),
             asyncio.create_task(servers[1].serve()),
         ]
         while not all(server.started for server in servers):
@@ -147,7 +146,7 @@ class Host:
                 stop.set()
                 break
             await asyncio.sleep(0.01)
-        self._tell(listening.getsockname()[1])
+        self._tell(*self.listening.getsockname()[:2])
         await stop.wait()
         self.home.ready.unlink(missing_ok=True)
         for server in servers:
@@ -179,21 +178,21 @@ class Host:
         )
         return _Server(config)
 
-    def _tell(self, port: int) -> None:
-        facts = {"api": f"http://{self.address}:{port}", "pid": os.getpid()}
+    def _tell(self, address: str, port: int) -> None:
+        facts = {"api": f"http://{address}:{port}", "pid": os.getpid()}
         draft = self.home.ready.with_suffix(".new")
         draft.write_text(json.dumps(facts))
         draft.replace(self.home.ready)
 
 
 def main() -> None:
-    """Run the host: `python -m guilder.embedded DATA ADDRESS PORT`."""
+    """Run the host: `python -m guilder.embedded DATA DESCRIPTOR` of a listening socket."""
     import sys
 
     import uvloop
 
-    data, address, port = sys.argv[1:4]
-    uvloop.run(Host(Home(Path(data)), address, int(port)).run())
+    data, descriptor = sys.argv[1:3]
+    uvloop.run(Host(Home(Path(data)), socket.socket(fileno=int(descriptor))).run())
 
 
 if __name__ == "__main__":

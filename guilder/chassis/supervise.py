@@ -74,6 +74,8 @@ class Child:
     ready: Callable[[], bool] | None = None
     ready_file: Path | None = None
     """Written by the child; removed before each start."""
+    pass_fds: Sequence[int] = ()
+    """Listening sockets that the supervisor holds, so that a restart drops no connection."""
 
     def __post_init__(self) -> None:
         """ValueError for a name that cannot name its log."""
@@ -246,6 +248,7 @@ class Supervisor:
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
+                    pass_fds=tuple(child.pass_fds),
                 )
             except OSError as error:
                 raise SuperviseError(f"{child.name} cannot be run: {error}.") from error

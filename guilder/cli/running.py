@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -12,13 +13,14 @@ from typing import Any
 import click
 import msgspec
 
-from guilder.chassis.postgres import ClusterError
+from guilder.chassis.postgres import Cluster, ClusterError
 from guilder.chassis.supervise import (
     AlreadyRunning,
     Child,
     SuperviseError,
     Supervisor,
     detach,
+    read_state,
     stop_running,
 )
 from guilder.cli.demo import Seeded, seed
@@ -26,7 +28,9 @@ from guilder.cli.platform import data_option, json_option, with_platform
 from guilder.embedded import Home, admin_of, provision_all
 
 START_SECONDS = 60.0
+ADDRESS = "127.0.0.1"
 DEFAULT_PORT = 8321
+BACKLOG = 1024
 DEMO_FILE = "demo.json"
 
 
@@ -73,24 +77,36 @@ def _up_here(home: Home, port: int, ready: Callable[[], None]) -> None:
         if embedded:
             cluster.start()
         asyncio.run(provision_all(home, admin_of(home, os.environ)))
+        listening = socket.create_server((ADDRESS, port), backlog=BACKLOG)
+        os.set_inheritable(listening.fileno(), True)
         host = Child(
             "host",
-            [sys.executable, "-m", "guilder.embedded", str(home.data), "127.0.0.1", str(port)],
+            [sys.executable, "-m", "guilder.embedded", str(home.data), str(listening.fileno())],
             ready_file=home.ready,
+            pass_fds=(listening.fileno(),),
         )
         supervisor.start(host)
         supervisor.wait_ready(host, START_SECONDS)
         supervisor.publish(json.loads(home.ready.read_text()))
         ready()
-        supervisor.run_forever()
+        supervisor.run_forever(check=lambda: _keep(cluster) if embedded else None)
     finally:
         supervisor.stop_all()
         if embedded:
             cluster.stop()
 
 
+def _keep(cluster: Cluster) -> None:
+    """Start PostgreSQL again when it has died."""
+    if not cluster.running():
+        cluster.start()
+
+
 def _up_detached(home: Home, port: int) -> None:
     """Start a supervisor in the background and wait until it serves."""
+    state = read_state(home.run)
+    if state is not None and state.alive:
+        raise AlreadyRunning(state.pid, state.addresses)
     log = home.run / "supervisor.log"
     argv = [
         sys.executable,
