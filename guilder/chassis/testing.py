@@ -6,7 +6,8 @@ through sockets. A service must not be able to tell.
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
@@ -33,6 +34,7 @@ from guilder.contracts.values import uuid7
 Mode = Literal["direct", "encoded", "http"]
 MODES: tuple[Mode, ...] = ("direct", "encoded", "http")
 C = TypeVar("C", bound=Contract)
+T = TypeVar("T")
 
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 
@@ -179,3 +181,19 @@ async def make_bank(world: World, slug: str | None = None) -> Bank:
         grant = GrantRole(subject=who.principal.id, role=role)
         await world.client(Access).assign(who.ctx(), grant)
     return Bank(number, slug, *staff)
+
+
+def soon(look: Callable[[], T], good: Callable[[T], bool], seconds: float = 20.0) -> T:
+    """Look at another process until it shows what is wanted; AssertionError when it does not."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            seen = look()
+            if good(seen):
+                return seen
+            wrong: object = seen
+        except OSError as error:
+            wrong = error
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {seconds:g} s: {wrong!r}")
+        time.sleep(0.05)

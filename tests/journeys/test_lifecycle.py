@@ -1,0 +1,120 @@
+"""up, down, and what a killed supervisor leaves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from guilder.chassis.testing import soon
+from tests.journeys.bare_hands import GUILDER, ROOT, Client, guilder, up
+
+MEGABYTE = 1024 * 1024
+
+
+def ours(data):
+    """Processes that belong to the platform in `data`."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if str(data) in line or (process.info["cwd"] or "").startswith(str(data)):
+            found.append(process)
+    return found
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "private" / "data"
+    folder.parent.mkdir(mode=0o700)
+    yield folder
+    guilder("down", data=folder, check=False)
+    assert folder.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_killed_supervisor_is_followed_by_one_that_cleans_up(data):
+    first = up(data)
+    supervisor = json.loads((data / "run" / "supervisor.json").read_text())["pid"]
+    os.kill(supervisor, signal.SIGKILL)
+    second = up(data)
+    assert second["pid"] != first["pid"]
+    assert Client(second["api"]).send("GET", "/healthz").status == 200
+    assert not psutil.pid_exists(first["pid"])
+    assert json.loads(guilder("down", "--json", data=data).stdout)["stopped"] is True
+    assert ours(data) == []
+    assert json.loads(guilder("down", "--json", data=data).stdout)["stopped"] is False
+
+
+def test_down_stops_what_a_killed_supervisor_left(data):
+    up(data)
+    supervisor = json.loads((data / "run" / "supervisor.json").read_text())["pid"]
+    os.kill(supervisor, signal.SIGKILL)
+    guilder("down", data=data)
+    assert ours(data) == []
+
+
+def test_a_second_up_finds_the_first(data):
+    first, second = up(data), up(data)
+    assert (first["api"], first["pid"]) == (second["api"], second["pid"])
+
+
+@pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
+def test_in_the_foreground_a_signal_stops_everything(data, name):
+    command = [*GUILDER, "up", "--port", "0", "--data", str(data)]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert "Guilder is up" in running.stdout.readline()
+    running.send_signal(name)
+    running.wait(30)
+    assert ours(data) == []
+
+
+def test_a_dead_host_and_a_dead_postgresql_are_started_again(data):
+    facts = up(data)
+    api = Client(facts["api"])
+    os.kill(facts["pid"], signal.SIGKILL)
+    soon(lambda: api.send("GET", "/healthz").status, lambda status: status == 200)
+    for process in ours(data / "postgres"):
+        process.kill()
+    soon(
+        lambda: guilder("tenant", "list", data=data, check=False).returncode,
+        lambda code: code == 0,
+    )
+
+
+def test_nothing_listens_beyond_loopback_and_memory_is_small(data):
+    facts = up(data, "--demo")
+    for process in ours(data):
+        for connection in process.net_connections(kind="inet"):
+            if connection.status == psutil.CONN_LISTEN:
+                assert connection.laddr.ip == "127.0.0.1"
+    assert psutil.Process(facts["pid"]).memory_info().rss <= 350 * MEGABYTE
+
+
+def test_a_command_without_a_platform_says_what_to_do(data):
+    done = guilder("tenant", "list", data=data, check=False)
+    assert done.returncode == 1
+    assert "guilder up" in done.stderr
+
+
+def test_every_command_has_help_with_an_example():
+    from guilder.cli import main
+
+    for path, command in walk(main, ()):
+        done = subprocess.run(
+            [sys.executable, "-m", "guilder.cli", *path, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+        )
+        if not hasattr(command, "commands"):
+            assert "Example:" in done.stdout, path
+            assert "--json" in done.stdout, path
+
+
+def walk(command, path):
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from walk(inner, (*path, name))
