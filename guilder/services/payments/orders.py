@@ -166,7 +166,7 @@ class Orders:
         taken = 0
         for tenant in await self.store.seen_tenants():
             async with self.store.tx(tenant) as tx:
-                rows = await store.to_resume(tx, SWEPT)
+                rows = await store.to_resume(tx, tenant, SWEPT)
             taken += len(rows)
             await asyncio.gather(*(self._resume(row) for row in rows))
         return taken

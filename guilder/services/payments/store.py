@@ -228,14 +228,16 @@ async def activity(tx: Tx, tenant: int, payment: UUID, limit: int) -> list[v1.Ac
     return [v1.ActivityLine(at=r["at"], what=r["what"], detail=r["detail"]) for r in rows]
 
 
-async def to_resume(tx: Tx, limit: int) -> list[Any]:
+async def to_resume(tx: Tx, tenant: int, limit: int) -> list[Any]:
     """Payments whose last attempt is over without an outcome and whose pause has passed."""
     return await tx.fetch(
-        "SELECT * FROM payment WHERE state='processing' AND retry_at<=$1 AND attempts<$2"
+        "SELECT * FROM payment WHERE tenant=$4 AND state='processing' AND retry_at<=$1"
+        " AND attempts<$2"
         " ORDER BY retry_at LIMIT $3",
         tx.at,
         MAX_ATTEMPTS,
         limit,
+        tenant,
     )
 
 

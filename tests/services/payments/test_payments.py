@@ -13,6 +13,7 @@ from guilder.contracts.ledger import v1 as ledger
 from guilder.contracts.payments import v1
 from guilder.contracts.pricing.v1 import Tier
 from guilder.contracts.values import Money, derived
+from guilder.contracts.vault.v1 import Subject, Vault
 
 FEE = Tier(percent="1", minimum=eur("0.10"))
 
@@ -308,3 +309,17 @@ async def test_the_remittance_lies_nowhere_in_the_clear(direct):
                 assert not any(word in v for v in row if isinstance(v, str))
         rows = await tx.fetch("SELECT request, remittance FROM payment")
         assert [(r["request"], r["remittance"] is None) for r in rows] == [(None, False)] * 2
+
+
+async def test_who_was_forgotten_has_no_remittance_left(direct):
+    desk = await open_desk(direct)
+    made = await desk.public().create(desk.jana.ctx(), desk.order(remittance="Miete"))
+    subject = Subject(subject=desk.jana.principal.party, reason="asked for it")
+    await direct.client(Vault).erase(desk.bank.manager.ctx(), subject)
+    sealer = direct.process.built["payments"].service.sealer
+    sealer._cache.clear()
+    seen = await desk.read(made.id)
+    assert (seen.state, seen.remittance) == ("booked", None)
+    order = desk.order(remittance="Strom")
+    later = await desk.public().create(desk.bank.manager.ctx(), order)
+    assert (later.state, later.remittance) == ("booked", None)

@@ -1,0 +1,124 @@
+"""Many orders against a model that knows nothing but addition; and the pure parts."""
+
+import contextlib
+import random
+from collections import Counter
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from payments_desk import an_account, eur, open_desk
+from test_payments_crash import BreaksOnce, among, later, resume_all
+
+from guilder.chassis.testing import new_id
+from guilder.contracts.errors import Problem, Unavailable
+from guilder.contracts.ledger.v1 import InsufficientFunds
+from guilder.contracts.payments import v1
+from guilder.contracts.pricing.v1 import Tier
+from guilder.contracts.values import MAX_MINOR, Money
+from guilder.services.payments import payment
+
+STEPS = ["resolve", "allow", "price", "fees", "today", "book"]
+FEE = 50
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_balances_follow_the_orders_whatever_breaks(direct, seed):
+    dice = random.Random(seed)
+    desk = await open_desk(direct, "300.00")
+    await desk.tariff(Tier(flat=Money(FEE, "EUR")))
+    third = await an_account(direct, desk.bank, desk.jana)
+    accounts = [desk.mine, desk.hers, third]
+    balance = Counter({desk.mine.id: 30_000})
+    booked, keys = {}, []
+    for _ in range(40):
+        kind = dice.choice(["pay", "pay", "pay", "repeat", "reverse"])
+        if kind == "reverse" and booked:
+            await reverse(desk, dice.choice(sorted(booked)), booked, balance)
+            continue
+        if kind == "repeat" and keys:
+            ctx, request = dice.choice(keys)
+        else:
+            one, two = dice.sample(accounts, 2)
+            amount = eur(f"{dice.randrange(1, 120)}.{dice.randrange(100):02}")
+            order = {"debtor_account": one.iban, "creditor_account": str(two.id)}
+            ctx, request = desk.bank.manager.ctx(), v1.CreatePayment(amount=amount, **order)
+            keys.append((ctx, request))
+        await pay(desk, dice, ctx, request, booked, balance)
+        assert [eur(await desk.has(a)).minor for a in accounts] == [balance[a.id] for a in accounts]
+    assert len(booked) >= 5
+    assert await desk.findings() == []
+
+
+async def pay(desk, dice, ctx, request, booked, balance):
+    """Send an order, often through something that breaks; then once more, and take it over."""
+    step, when = dice.choice(STEPS), dice.choice(["before", "after", "never"])
+    with among(desk, lambda o: BreaksOnce(o, step, when, Unavailable("broken"))) as others:
+        others.broken = when == "never"
+        with contextlib.suppress(Problem):
+            await desk.public().create(ctx, request)
+    with later(desk, seconds=11):
+        if dice.random() < 0.3:
+            await resume_all(desk)
+        try:
+            made = await desk.public().create(ctx, request)
+        except InsufficientFunds:
+            return
+    if made.id not in booked:
+        booked[made.id] = made
+        balance[made.debtor_account] -= made.amount.minor + FEE
+        balance[made.creditor_account] += made.amount.minor
+        assert balance[made.debtor_account] >= 0
+
+
+async def reverse(desk, which, booked, balance):
+    """Reverse a payment if it can be, and take that over."""
+    original = booked[which]
+    request = v1.Reverse(payment_id=which, reason="sent twice by mistake")
+    done = any(made.reverses == which for made in booked.values())
+    possible = original.reverses is None and not done
+    enough = balance[original.creditor_account] >= original.amount.minor
+    try:
+        made = await desk.pay().reverse(desk.bank.manager.ctx(approval=new_id()), request)
+    except v1.NotReversible:
+        assert not possible
+        return
+    except InsufficientFunds:
+        assert possible
+        assert not enough
+        return
+    assert possible
+    assert enough
+    booked[made.id] = made
+    balance[original.creditor_account] -= original.amount.minor
+    balance[original.debtor_account] += original.amount.minor + FEE
+
+
+@given(st.integers(1, MAX_MINOR), st.integers(-(10**6), 10**6), st.booleans())
+def test_the_legs_of_a_payment_move_its_amount_and_its_fee(amount, fee, reversal):
+    fee = -abs(fee) if reversal else abs(fee)
+    ids = [new_id() for _ in range(4)]
+    attempt = payment.Attempt(ids[3], None, False, ids[0], reverses=ids[0] if reversal else None)
+    on = date(2026, 3, 2)
+    legs = payment.legs(
+        attempt, (ids[0], ids[1]), Money(amount, "EUR"), Money(fee, "EUR"), ids[2], on
+    )
+    moved = Counter()
+    for leg in legs:
+        assert leg.amount.minor > 0
+        assert leg.id.version == 7
+        moved[leg.debit] -= leg.amount.minor
+        moved[leg.credit] += leg.amount.minor
+    assert sum(moved.values()) == 0
+    if reversal:
+        assert (moved[ids[0]], moved[ids[1]], moved[ids[2]]) == (-amount, amount - fee, fee)
+    else:
+        assert (moved[ids[0]], moved[ids[1]], moved[ids[2]]) == (-amount - fee, amount, fee)
+    assert len({leg.id for leg in legs}) == len(legs) == (2 if fee else 1)
+
+
+@given(st.integers(1, 10_000))
+def test_the_sweep_pauses_longer_but_never_for_ever(attempts):
+    assert timedelta(seconds=2) <= payment.pause(attempts) <= payment.pause(attempts + 1)
+    assert payment.pause(attempts) <= payment.BACKOFF
