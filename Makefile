@@ -32,7 +32,7 @@ up: setup  ## a platform with two demo banks, until Ctrl-C
 	@$(BIN)/guilder up --demo
 
 test: setup  ## every test
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs
 
 check: setup  ## format, lint, types, migrations, architecture
 	@$(BIN)/ruff check --quiet .

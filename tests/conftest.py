@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from guilder.chassis.postgres import Cluster
 from guilder.chassis.testing import MODES, World
+
+# Time says something about the machine that tests run on, not about what they test.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 SERVICES = [
     "registry",
