@@ -131,7 +131,7 @@ class _Pgbench:
         }
 
     def _run(self, program: str, *argv: str) -> str:
-        command = [str(cluster_binaries() / program), *argv]
+        command = [str(cluster_binaries() / "bin" / program), *argv]
         done = subprocess.run(command, env=self._env, check=True, capture_output=True, text=True)
         return done.stdout
 
