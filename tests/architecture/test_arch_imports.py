@@ -28,6 +28,12 @@ BY_NAME = {
 }
 """Modules that may load a service by a string."""
 
+CHASSIS = (
+    "batch call clock contract ending events guard idempotency observe postgres postgres_programs"
+    " process seal selfcheck serve settings store supervise supervised testing token wire"
+)
+"""The closed list of what every service stands on (docs/decisions/0002)."""
+
 IN_CONTRACTS = {"msgspec"}
 NO_IO = {"asyncio", "http", "os", "pathlib", "socket", "sqlite3", "subprocess", "urllib"}
 SQL = re.compile(
@@ -96,6 +102,11 @@ def test_only_the_composition_loads_services_by_name():
         and any("guilder.services" in s for a in call.args for s in house.strings(a))
     }
     assert found <= set(BY_NAME)
+
+
+def test_the_chassis_is_a_closed_list():
+    there = {path.stem for path in (house.SOURCE / "chassis").glob("*.py")} - {"__init__"}
+    assert there <= set(CHASSIS.split()), "enter it, and say in a decision what it is for"
 
 
 def test_contracts_do_no_io():
