@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from guilder.chassis.contract import read_request
@@ -12,6 +12,10 @@ from guilder.contracts.errors import InvalidRequest
 from guilder.contracts.payments import v1
 from guilder.contracts.values import Money
 from guilder.services.payments.payment import clean
+
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
+
 
 CREATE = v1.Payments.operations()["create"]
 
@@ -102,6 +106,7 @@ JSON = st.recursive(
 )
 
 
+@calm
 @given(st.dictionaries(st.sampled_from([*v1.CreatePayment.__struct_fields__, "x"]), JSON))
 def test_no_body_does_worse_than_be_refused(fields):
     try:
@@ -111,6 +116,7 @@ def test_no_body_does_worse_than_be_refused(fields):
     fingerprint(CREATE, request)
 
 
+@calm
 @given(st.text(max_size=200))
 @example("Zahlung für März 2026")
 @example("\u0958" * 100)

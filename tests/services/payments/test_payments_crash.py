@@ -221,6 +221,35 @@ async def test_a_key_in_flight_is_refused_until_its_lease_has_run_out(direct):
     await booked_once(desk, second)
 
 
+async def test_an_attempt_that_priced_otherwise_ends_as_what_was_booked(direct):
+    desk = await open_desk(direct)
+    await desk.tariff(Tier(flat=eur("9.00")))
+    ctx, request = desk.jana.ctx(), desk.order("20.00")
+    with among(desk, lambda others: Stalls(others, "book")) as others:
+        first = asyncio.create_task(desk.public().create(ctx, request))
+        await others.reached.wait()
+        with later(desk, seconds=31):
+            await desk.tariff(FEE)
+            second = await desk.public().create(ctx, request)
+        others.go.set()
+        assert await first == second
+    await booked_once(desk, second)
+
+
+async def test_a_late_attempt_ends_what_a_dead_one_booked_otherwise(direct, monkeypatch):
+    desk = await open_desk(direct)
+    await desk.tariff(Tier(flat=eur("9.00")))
+    ctx, request = desk.jana.ctx(), desk.order("20.00")
+    with among(desk, lambda others: Stalls(others, "book")) as others:
+        first = asyncio.create_task(desk.public().create(ctx, request))
+        await others.reached.wait()
+        with later(desk, seconds=31):
+            await desk.tariff(FEE)
+            await interrupted(desk, ctx, "book", "after", "killed", monkeypatch, request)
+        others.go.set()
+        await booked_once(desk, await first)
+
+
 async def test_a_late_refusal_does_not_undo_what_a_second_attempt_booked(direct):
     desk = await open_desk(direct)
     await desk.tariff(FEE)

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from payments_desk import an_account, eur, open_desk
 from test_payments_crash import BreaksOnce, among, later, resume_all
@@ -18,6 +18,10 @@ from guilder.contracts.payments import v1
 from guilder.contracts.pricing.v1 import Tier
 from guilder.contracts.values import MAX_MINOR, Money
 from guilder.services.payments import payment
+
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
+
 
 STEPS = ["resolve", "allow", "price", "fees", "today", "book"]
 FEE = 50
@@ -95,6 +99,7 @@ async def reverse(desk, which, booked, balance):
     balance[original.debtor_account] += original.amount.minor + FEE
 
 
+@calm
 @given(st.integers(1, MAX_MINOR), st.integers(-(10**6), 10**6), st.booleans())
 def test_the_legs_of_a_payment_move_its_amount_and_its_fee(amount, fee, reversal):
     fee = -abs(fee) if reversal else abs(fee)
@@ -118,6 +123,7 @@ def test_the_legs_of_a_payment_move_its_amount_and_its_fee(amount, fee, reversal
     assert len({leg.id for leg in legs}) == len(legs) == (2 if fee else 1)
 
 
+@calm
 @given(st.integers(1, 10_000))
 def test_the_sweep_pauses_longer_but_never_for_ever(attempts):
     assert timedelta(seconds=2) <= payment.pause(attempts) <= payment.pause(attempts + 1)
