@@ -39,6 +39,7 @@ CREATE TABLE event (
   PRIMARY KEY (xid, n)
 );
 SELECT protect('event');
+REVOKE UPDATE, DELETE, TRUNCATE ON event FROM :login;
 
 -- The feed in commit order over all tenants. Rows at or above the snapshot's xmin wait, so a slow
 -- transaction is never skipped. Runs as the owner: only this function crosses tenants.

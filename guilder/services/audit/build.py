@@ -6,6 +6,7 @@ from guilder.contracts.access.v1 import Access
 from guilder.contracts.accounts.v1 import Accounts
 from guilder.contracts.declare import Contract
 from guilder.contracts.identity.v1 import Identity
+from guilder.contracts.ledger.v1 import Ledger
 from guilder.contracts.parties.v1 import Parties
 from guilder.contracts.payments.v1 import Payments
 from guilder.contracts.pricing.v1 import Pricing
@@ -21,6 +22,7 @@ SOURCES: list[type[Contract]] = [
     Vault,
     Parties,
     Accounts,
+    Ledger,
     Payments,
     Pricing,
 ]
