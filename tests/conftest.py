@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
@@ -62,11 +63,24 @@ def admin(cluster):
     return cluster.superuser_dsn()
 
 
+async def number_apart(admin, world: World) -> None:
+    """Let the registry count from a million, above the numbers that tests choose themselves."""
+    database = world.process.stores["registry"]._connect["database"]
+    connection = await asyncpg.connect(**{**admin, "database": database})
+    try:
+        await connection.execute(
+            "SELECT setval(pg_get_serial_sequence('directory', 'number'), 1000000)"
+        )
+    finally:
+        await connection.close()
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_world(admin):
     """All services that exist, on fresh databases; tests use tenants of their own."""
     folder = Path(tempfile.mkdtemp(prefix="gw-"))
     made = await World.make(admin, available(), folder, dict(os.environ))
+    await number_apart(admin, made)
     yield made
     await made.close()
     shutil.rmtree(folder, ignore_errors=True)
