@@ -29,6 +29,9 @@ MAX_BATCH = 1_000
 MAX_WAITING = 20_000
 """Entries that may wait; more are told to come back."""
 
+FIRST_LOOK = 500
+"""Transfers after which the planner looks at the tables; again each time they have doubled."""
+
 LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 Submitted = Call[v1.JournalEntry]
 Answer = list[Row] | Problem
@@ -59,6 +62,7 @@ class Batches:
         self._writer = writer
         self._waiting: deque[tuple[_Job, int]] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._next_look = FIRST_LOOK
 
     async def submit(self, calls: Sequence[Submitted]) -> list[Answer]:
         """Book entries; a caller who gives up waiting does not stop the batch."""
@@ -113,6 +117,9 @@ class Batches:
                     payment = next((row.payment for row in answer if row.payment), None)
                     tx.emit(call.ctx, "entry.booked", transfer=answer[0].id, payment=payment)
             await write(tx, books, prev)
+            if books.next_seq >= self._next_look:
+                self._next_look = 2 * books.next_seq
+                await store.analyze(tx)
         return answers
 
 
