@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+from urllib.parse import quote, urlencode
 
 import psutil
 import pytest
 
+from guilder.chassis.postgres import Cluster
 from guilder.chassis.testing import soon
 from tests.journeys.bare_hands import GUILDER, ROOT, Client, guilder, up
 
@@ -128,3 +130,21 @@ def walk(command, path):
     yield path, command
     for name, inner in getattr(command, "commands", {}).items():
         yield from walk(inner, (*path, name))
+
+
+def test_an_external_postgresql_is_a_setting(data, tmp_path, monkeypatch):
+    elsewhere = Cluster(tmp_path / "elsewhere", settings={"fsync": "off"})
+    elsewhere.start()
+    try:
+        admin = elsewhere.superuser_dsn()
+        address = f"postgresql://{admin['user']}:{quote(admin['password'])}@/postgres"
+        where = urlencode({"host": admin["host"], "port": admin["port"]})
+        monkeypatch.setenv("GUILDER_DATABASE", f"{address}?{where}")
+        facts = up(data, "--demo")
+        assert Client(facts["api"]).send("GET", "/healthz").status == 200
+        assert json.loads(guilder("verify", "--json", data=data).stdout)["ok"] is True
+        assert not (data / "postgres").exists()
+        guilder("down", data=data)
+        assert elsewhere.running()
+    finally:
+        elsewhere.stop()
