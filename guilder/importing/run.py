@@ -5,7 +5,6 @@ whole and doubles nothing. Amounts are minor units.
 """
 
 import asyncio
-import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -156,8 +155,12 @@ class Run:
 
     async def _account(self, account: Account) -> None:
         owners = [h for h in self._holders[account.external_id] if h.role == "owner"]
+        if len(owners) > OWNERS_MOST:
+            raise ImportFailed(
+                f"account {account.external_id} has {len(owners)} owners, at most {OWNERS_MOST}"
+            )
         request = OpenAccount(
-            holders=[self.parties[h.party] for h in owners][:OWNERS_MOST],
+            holders=[self.parties[h.party] for h in owners],
             currency=self.plan.currency,
             overdraft=self._money(self._overdrafts.get(account.external_id, 0)),
             opened_on=account.opened,
@@ -231,7 +234,7 @@ class Run:
         credit = part.direction == "credit"
         chart = part.counter.partition(":")[0]
         return ledger.Transfer(
-            id=uuid.UUID(int=part.id.int ^ (self.tenant & 0xFFFF)),
+            id=part.id,
             debit=internal if credit else customer,
             credit=customer if credit else internal,
             amount=self._money(part.amount_minor),

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from guilder.contracts.values import CURRENCIES
+
 DateShape = Literal[
     "yymmdd", "yyyymmdd", "yyyy-mm-dd", "dd.mm.yyyy", "d.m.yyyy", "dd/mm/yyyy", "mm/dd/yyyy"
 ]
@@ -34,7 +36,6 @@ Purpose = Literal["household", "insurance", "leasing", "loan", "pension", "unsta
 
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -233,7 +234,6 @@ class Mapping(_Table, frozen=True, kw_only=True):
     name: str
     currency: str
     zone: str
-    minor_digits: int = 2
     format: Format = Format()
     dates: Dates
     parties: Parties | None = None
@@ -246,10 +246,8 @@ class Mapping(_Table, frozen=True, kw_only=True):
         """Check what can be checked without the files."""
         if not _NAME.fullmatch(self.name):
             raise ValueError("name must be lower-case letters, digits and '-', at most 40")
-        if not _CURRENCY.fullmatch(self.currency):
-            raise ValueError("currency must be an ISO 4217 code such as 'CZK'")
-        if not 0 <= self.minor_digits <= 4:
-            raise ValueError("minor_digits must lie between 0 and 4")
+        if self.currency not in CURRENCIES:
+            raise ValueError("currency must be a circulating ISO 4217 code such as 'CZK'")
         try:
             ZoneInfo(self.zone)
         except (OSError, LookupError, ValueError) as error:
@@ -258,6 +256,11 @@ class Mapping(_Table, frozen=True, kw_only=True):
             raise ValueError("the table [holders] needs the table [parties]")
         if Decimal(self.tolerance_minor) != self._tolerance():
             raise ValueError("transactions.balance.tolerance is finer than one minor unit")
+
+    @property
+    def minor_digits(self) -> int:
+        """Decimals of the currency's minor unit."""
+        return CURRENCIES[self.currency]
 
     @property
     def tolerance_minor(self) -> int:
