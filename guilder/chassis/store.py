@@ -90,6 +90,19 @@ async def _keep(connection: Any) -> None:
     """Reset nothing when a connection returns to the pool."""
 
 
+async def _undo(connection: Any) -> None:
+    """Roll back; a session that cannot even do that is given up, never used half-way through."""
+    if connection.is_closed():
+        return
+    try:
+        await connection.execute("ROLLBACK")
+    except asyncio.CancelledError:
+        connection.terminate()  # which rolls back as well
+        raise
+    except Exception:
+        connection.terminate()
+
+
 class Store:
     """The pool of one service."""
 
@@ -140,15 +153,15 @@ class Store:
     async def on(self, connection: Any, *tenants: int) -> AsyncIterator[Tx]:
         """The same on a given connection."""
         names = ",".join(str(int(tenant)) for tenant in tenants)
-        await connection.execute(f"BEGIN; SET LOCAL guilder.tenants = '{names}'")
-        tx = Tx(connection, self.clock.now())
         try:
+            await connection.execute(f"BEGIN; SET LOCAL guilder.tenants = '{names}'")
+            tx = Tx(connection, self.clock.now())
             yield tx
             emitted = await tx.flush()
-            await connection.execute("COMMIT")
+            if await connection.execute("COMMIT") != "COMMIT":  # an error in it was passed over
+                raise RuntimeError("the transaction had failed before its end; nothing was written")
         except BaseException:
-            if not connection.is_closed():
-                await connection.execute("ROLLBACK")
+            await _undo(connection)
             raise
         if emitted:
             self.tell()
