@@ -14,6 +14,8 @@ from guilder.contracts.errors import Problem, Unavailable
 A = TypeVar("A")
 R = TypeVar("R")
 
+Waiting = tuple[Call[Any], asyncio.Future[Any]]
+
 MAX_BATCH = 256
 MAX_WAITING = 10_000
 
@@ -24,7 +26,7 @@ class Gatherer:
     def __init__(self, send: Callable[[list[Call[Any]]], Awaitable[list[Any]]]) -> None:
         """`send` answers a batch: one answer or Problem per call, in order."""
         self._send = send
-        self._waiting: list[tuple[Call[Any], asyncio.Future[Any]]] = []
+        self._waiting: list[Waiting] = []
         self._task: asyncio.Task[None] | None = None
 
     async def ask(self, call: Call[Any]) -> Any:
@@ -44,19 +46,41 @@ class Gatherer:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
-                try:
-                    answers = await self._send([call for call, _ in batch])
-                except Exception as error:
-                    answers = [error] * len(batch)
-                for (_, future), answer in zip(batch, answers, strict=True):
+                batch = [item for item in batch if not item[1].done()]  # nobody waits any more
+                for (_, future), answer in zip(batch, await self._answers(batch), strict=True):
                     if future.done():
                         continue
-                    if isinstance(answer, Exception) and not isinstance(answer, Problem):
+                    if isinstance(answer, BaseException) and not isinstance(answer, Problem):
                         future.set_exception(answer)
                     else:
                         future.set_result(answer)
         finally:
             self._task = None
+            self._waiting = _give_up(self._waiting)  # none, unless the task itself was ended
+
+    async def _answers(self, batch: list[Waiting]) -> list[Any]:
+        """One answer, Problem or error for each; whoever waits gets one, whatever happens."""
+        if not batch:
+            return []
+        try:
+            answers = await self._send([call for call, _ in batch])
+        except asyncio.CancelledError:
+            _give_up(batch)
+            raise
+        except BaseException as error:
+            return [error] * len(batch)
+        if len(answers) != len(batch):
+            wrong = RuntimeError(f"{len(batch)} calls got {len(answers)} answers")
+            return [wrong] * len(batch)
+        return answers
+
+
+def _give_up(waiting: list[Waiting]) -> list[Waiting]:
+    """Tell everybody who waits that nothing comes any more."""
+    for _, future in waiting:
+        if not future.done():
+            future.set_exception(Unavailable("the batch was given up", retry_after=1))
+    return []
 
 
 async def one(
