@@ -35,6 +35,7 @@ class Sealer:
         """`keys` is asked at most once a minute per subject and epoch."""
         self._keys, self._clock = keys, clock
         self._cache: dict[tuple[int, UUID, int | None], tuple[float, int, bytes]] = {}
+        self._forgotten = 0
 
     async def seal(self, tenant: int, subject: UUID, place: str, plain: bytes) -> bytes:
         """Encrypt: 4 bytes of epoch, 12 of nonce, then ciphertext with its 16-byte tag."""
@@ -53,15 +54,23 @@ class Sealer:
         except InvalidTag:
             raise Internal(f"{place} does not open: it was changed or moved") from None
 
+    def forget(self, tenant: int, subject: UUID) -> None:
+        """Drop every cached key of a subject, because the vault has just destroyed them."""
+        self._forgotten += 1
+        for place in [known for known in self._cache if known[:2] == (tenant, subject)]:
+            del self._cache[place]
+
     async def _key(self, tenant: int, subject: UUID, epoch: int | None) -> tuple[int, bytes]:
         now = self._clock.monotonic()
         found = self._cache.get((tenant, subject, epoch))
         if found is None or found[0] < now:
+            before = self._forgotten
             number, key = await self._keys.key(tenant, subject, epoch)
-            if len(self._cache) >= CACHE_KEYS:
-                self._cache.clear()
             found = (now + CACHE_SECONDS, number, key)
-            self._cache[tenant, subject, epoch] = found
+            if before == self._forgotten:  # else it may be the very key that is gone now
+                if len(self._cache) >= CACHE_KEYS:
+                    self._cache.clear()
+                self._cache[tenant, subject, epoch] = found
         return found[1], found[2]
 
     @staticmethod

@@ -116,6 +116,7 @@ class PartiesService(v1.Parties):
             raise Erased(f"party {party} was erased before")
         subject = Subject(subject=party, reason=request.reason)
         gone = await self._vault.erase(ctx.step(f"{claim.resource}:keys"), subject)
+        self._sealer.forget(ctx.tenant, party)
 
         async def finish(tx: Tx) -> v1.ErasedParty:
             if not await store.erase(tx, ctx.tenant, party, tx.at):
