@@ -19,7 +19,7 @@ from guilder.chassis.seal import Sealer
 from guilder.chassis.store import Store, Tx
 from guilder.contracts.context import Context
 from guilder.contracts.declare import Contract, Operation
-from guilder.contracts.errors import InFlight, KeyReused, Problem
+from guilder.contracts.errors import InFlight, KeyReused, Problem, Unavailable
 from guilder.contracts.values import uuid7
 
 LEASE = timedelta(seconds=30)
@@ -266,12 +266,15 @@ class Once:
         return await self._replayed(ctx, await self._row(tx, ctx))
 
     async def _row(self, tx: Tx, ctx: Context) -> Any:
-        return await tx.row(
+        row = await tx.row(
             "SELECT * FROM command WHERE tenant=$1 AND principal=$2 AND key=$3",
             ctx.tenant,
             ctx.principal.id,
             ctx.key,
         )
+        if row is None:  # expired since the statement before
+            raise Unavailable("the key has just been forgotten", retry_after=1)
+        return row
 
     async def _replayed(self, ctx: Context, row: Any) -> Replayed:
         raw = bytes(row["answer"])
