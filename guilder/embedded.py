@@ -23,6 +23,7 @@ from starlette.applications import Starlette
 
 from guilder.chassis.call import TOOLS, callers
 from guilder.chassis.clock import Clock
+from guilder.chassis.keyfile import private_file
 from guilder.chassis.postgres import Cluster
 from guilder.chassis.process import Build, Process
 from guilder.chassis.serve import service_routes
@@ -70,12 +71,8 @@ class Home:
 
     def secret(self, name: str) -> str:
         """A random secret of this platform, made on first use."""
-        path = self.secrets / name
-        if not path.exists():
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w") as file:
-                file.write(secrets.token_urlsafe(32))
-        return path.read_text("ascii")
+        made = private_file(self.secrets / name, lambda: secrets.token_urlsafe(32).encode())
+        return made.decode("ascii")
 
     def call_keys(self) -> CallKeys:
         """The keys between our own processes."""

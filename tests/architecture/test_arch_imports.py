@@ -29,8 +29,8 @@ BY_NAME = {
 """Modules that may load a service by a string."""
 
 CHASSIS = (
-    "batch call clock contract ending events guard idempotency observe postgres postgres_programs"
-    " process seal selfcheck serve settings store supervise supervised testing token wire"
+    "batch call clock contract ending events guard idempotency keyfile observe postgres"
+    " postgres_programs process seal selfcheck serve settings store supervise supervised testing token wire"
 )
 """The closed list of what every service stands on (docs/decisions/0002)."""
 

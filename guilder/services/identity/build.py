@@ -3,10 +3,10 @@
 import os
 from datetime import timedelta
 
+from guilder.chassis.keyfile import private_file
 from guilder.chassis.process import Built, Parts
 from guilder.contracts.registry.v1 import Registry
 from guilder.services.identity import secret
-from guilder.services.identity.keyfile import private_file
 from guilder.services.identity.keyring import Keyring
 from guilder.services.identity.service import IdentityService
 from guilder.services.identity.settings import IdentitySettings

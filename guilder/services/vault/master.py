@@ -9,6 +9,7 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from guilder.chassis.keyfile import private_file
 from guilder.contracts.errors import Internal
 
 
@@ -43,29 +44,5 @@ class MasterKeys:
     def _master(self, name: str) -> bytes:
         if name not in self._keys:
             path = self._folder / f"{name}.key"
-            if not path.exists():
-                _write_new(path, secrets.token_bytes(32))
-            self._keys[name] = path.read_bytes()
+            self._keys[name] = private_file(path, lambda: secrets.token_bytes(32))
         return self._keys[name]
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    """Write a private file durably, unless another process was first."""
-    draft = path.with_suffix(f".{os.getpid()}.new")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(handle, content)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
