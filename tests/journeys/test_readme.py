@@ -15,6 +15,7 @@ VOLATILE = (
     (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"),
     (r"\d{4}-\d\d-\d\d", "DATE"),
     (r"\d+\.[0-9a-f]{20,}", "CURSOR"),
+    (r"ey[\w-]+\.[\w-]+\.[\w-]+", "TOKEN"),
 )
 MARK = "=== shown ==="
 
@@ -48,6 +49,7 @@ def test_the_tour_works_as_printed(tmp_path):
     for commands, _ in tour():
         script += commands + f"\necho '{MARK}'\n"
     script = script.replace("http://127.0.0.1:8321", facts["api"])
+    script = script.replace(".guilder/", f"{data}/")
     script = script.replace('"$PWD/.venv/bin:$PATH"', '"$PATH"')
     try:
         done = subprocess.run(
