@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
 import structlog
 from starlette.responses import Response
 
@@ -19,7 +20,7 @@ from guilder.chassis.serve import Outcome, respond
 from guilder.contracts.audit.v1 import Audit
 from guilder.contracts.context import PLATFORM, Call, Context
 from guilder.contracts.declare import Contract, Operation
-from guilder.contracts.errors import Internal, InvalidRequest, NotFound, Problem, Unauthenticated
+from guilder.contracts.errors import Internal, InvalidRequest, Problem, Unauthenticated
 from guilder.contracts.identity.v1 import Authenticated, Identity
 from guilder.contracts.registry.v1 import Registry, TenantNumber
 from guilder.contracts.values import uuid7
@@ -28,7 +29,7 @@ from guilder.gateway.authenticate import Authenticator
 from guilder.gateway.pages import Pages
 from guilder.gateway.rates import Rates
 from guilder.gateway.refusals import Refusals
-from guilder.gateway.routes import Routes
+from guilder.gateway.routes import MethodNotAllowed, Routes
 from guilder.gateway.settings import GatewaySettings
 
 log = structlog.get_logger()
@@ -100,8 +101,9 @@ class Gateway:
         ctx, operation_id = _stranger(request_id), "unknown-route"
         try:
             body = await _read(receive)
-            page = self._pages.find(path) if method in ("GET", "HEAD") else None
+            page = self._pages.find(path)
             if page is not None:
+                _only(method, "GET", "HEAD")
                 return page
             headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
             if path in (oauth.TOKEN_PATH, oauth.JWKS_PATH, oauth.METADATA_PATH):
@@ -109,7 +111,10 @@ class Gateway:
                 return await self._oauth(scope, path, headers, body, ctx)
             operation, names = self._routes.find(method, path)
             operation_id = operation.id
-            ctx = await self._context(headers, request_id)
+            who = await self._who(headers)
+            ctx = Context(tenant=who.tenant, principal=who.principal, request=request_id)
+            await self._admit(who, ctx)
+            ctx = msgspec.structs.replace(ctx, key=_key(headers))
             outcome = await self._pass_on(operation, names, scope, headers, body, ctx)
         except Problem as problem:
             outcome = Outcome(problem=problem, status=problem.status)
@@ -120,27 +125,23 @@ class Gateway:
             response.headers["Allow"] = ", ".join(sorted(outcome.problem.more["allow"]))
         return response
 
-    async def _context(self, headers: dict[str, str], request_id: str) -> Context:
-        """Who are you, which tenant, is it open, are you within your rates."""
+    async def _who(self, headers: dict[str, str]) -> Authenticated:
+        """Who are you, and which tenant are you of."""
         try:
-            who = await self._authenticator.who(headers.get("authorization", ""))
+            return await self._authenticator.who(headers.get("authorization", ""))
         except Unauthenticated:
             self._stranger_rates.take("strangers")
             raise
+
+    async def _admit(self, who: Authenticated, ctx: Context) -> None:
+        """Are you within your rates, and is your tenant open."""
         self._tenant_rates.take(who.tenant)
         self._principal_rates.take((who.tenant, who.principal.id))
-        await self._check_open(who)
-        key = headers.get("idempotency-key")
-        if key is not None and not (0 < len(key) <= 255):
-            raise InvalidRequest("Idempotency-Key must have 1 to 255 characters", at="header")
-        return Context(tenant=who.tenant, principal=who.principal, key=key, request=request_id)
-
-    async def _check_open(self, who: Authenticated) -> None:
         now = self._clock.monotonic()
         if who.tenant == PLATFORM or self._open_until.get(who.tenant, 0.0) > now:
             return
-        ctx = Context(tenant=PLATFORM, principal=SYSTEM)
-        tenant = await self._registry.tenant_by_number(ctx, TenantNumber(number=who.tenant))
+        asking = _stranger(ctx.request)
+        tenant = await self._registry.tenant_by_number(asking, TenantNumber(number=who.tenant))
         if tenant.state != "open":
             raise TenantClosed()
         self._open_until[who.tenant] = now + TENANT_CACHE_S
@@ -173,13 +174,12 @@ class Gateway:
         self, scope: Scope, path: str, headers: dict[str, str], body: bytes, ctx: Context
     ) -> Response:
         self._stranger_rates.take("oauth")
+        _only(scope["method"], *(("POST",) if path == oauth.TOKEN_PATH else ("GET", "HEAD")))
         if path == oauth.JWKS_PATH:
             return _json(await oauth.keys(self._identity, ctx), cache="max-age=60")
         host = headers.get("host", "")
         if path == oauth.METADATA_PATH:
             return _json(oauth.metadata(f"{scope['scheme']}://{host}"), cache="max-age=60")
-        if scope["method"] != "POST":
-            raise NotFound("POST the form to /oauth/token")
         content_type, auth = headers.get("content-type", ""), headers.get("authorization", "")
         return _json(await oauth.token(self._identity, ctx, content_type, auth, body))
 
@@ -187,6 +187,22 @@ class Gateway:
 def _stranger(request_id: str) -> Context:
     """The context of somebody who has not shown a token."""
     return Context(tenant=PLATFORM, principal=SYSTEM, request=request_id)
+
+
+def _only(method: str, *allowed: str) -> None:
+    """Raise MethodNotAllowed unless the method is one of those that the path takes."""
+    if method not in allowed:
+        raise MethodNotAllowed(f"use {' or '.join(allowed)}", allow=list(allowed))
+
+
+def _key(headers: dict[str, str]) -> str | None:
+    """The Idempotency-Key, if there is one that may be a key."""
+    key = headers.get("idempotency-key")
+    if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
+        raise InvalidRequest(
+            "Idempotency-Key must have 1 to 255 printable ASCII characters", at="header"
+        )
+    return key
 
 
 def _query(raw: bytes) -> list[tuple[str, str]]:

@@ -46,8 +46,8 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
         "The target is too long",
         f"Keep the target within {limits.TARGET_BYTES} bytes; move values into the body.",
     ),
-    "http-version-unsupported": (505, "Only HTTP/1.1 is spoken here", "Use HTTP/1.1."),
-    "method-unknown": (501, "The method is not known", "Use GET, POST, PUT, PATCH or DELETE."),
+    "http-version-unsupported": (400, "Only HTTP/1.1 is spoken here", "Use HTTP/1.1."),
+    "method-unknown": (405, "The method is not known", "Use GET, HEAD or POST."),
     "host-missing": (400, "There is no Host header", "Send exactly one Host header."),
     "host-repeated": (400, "There are two Host headers", "Send exactly one Host header."),
     "host-illegal": (400, "The Host header is not a name", "Send a name or an address."),
@@ -129,6 +129,7 @@ INTERNAL_NAMES = frozenset({b"forwarded", b"x-real-ip"})
 _EXTRA = {
     "content-encoding-unsupported": b"accept-encoding: identity\r\n",
     "gateway-busy": b"retry-after: 1\r\n",
+    "method-unknown": b"allow: GET, HEAD, POST\r\n",
 }
 _log = structlog.get_logger(__name__)
 

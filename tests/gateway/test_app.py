@@ -76,6 +76,32 @@ async def test_unknown_paths_and_methods(door):
     assert reply.headers["allow"] == "GET, POST"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("POST", "/docs", "GET, HEAD"),
+        ("DELETE", "/openapi.json", "GET, HEAD"),
+        ("POST", "/.well-known/jwks.json", "GET, HEAD"),
+        ("POST", "/.well-known/oauth-authorization-server", "GET, HEAD"),
+        ("GET", "/oauth/token", "POST"),
+    ],
+)
+async def test_pages_and_oauth_take_their_methods_alone(door, method, path, allow):
+    reply = await door.send(method, path)
+    assert (reply.status, read(reply)["code"]) == (405, "method-not-allowed")
+    assert reply.headers["allow"] == allow
+
+
+@pytest.mark.parametrize("bad", ["a" * 256, "a\tb"])
+async def test_a_refused_key_is_in_the_audit_of_who_sent_it(door, bad):
+    bank, token = await door.bank()
+    reply = await door.send("POST", "/v1/parties", PARTY, token, bad)
+    assert (reply.status, read(reply)["code"]) == (400, "invalid-request")
+    (entry,) = await refusals(door, bank.number, "invalid-request")
+    assert entry.operation == "parties.create"
+    assert entry.request == reply.headers["x-request-id"]
+
+
 @pytest.mark.abuse(35)
 @pytest.mark.parametrize("extra", ["role", "tenant", "approved_by", "id", "created_at"])
 async def test_extra_members_are_refused(door, extra):
