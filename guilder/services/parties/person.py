@@ -26,7 +26,9 @@ _INVISIBLE: Final = frozenset(
 ) | {chr(c) for c in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))}
 """Characters without a shape of their own that Unicode files under letters, marks or symbols."""
 
-_LOOK_ALIKE: Final = frozenset({"LATIN", "CYRILLIC", "GREEK"})
+_LOOK_ALIKE: Final = frozenset(
+    {"LATIN", "CYRILLIC", "GREEK", "CHEROKEE", "COPTIC", "ARMENIAN", "LISU"}
+)
 """Alphabets that share the shape of many letters; a word is written in one of them."""
 
 
@@ -57,10 +59,19 @@ def clean(text: str, at: str, longest: int) -> str:
     for char in tidy:
         if unicodedata.category(char) in _REFUSED or char in _INVISIBLE:
             raise BadName(f"the character U+{ord(char):04X} is not allowed", at=at)
+        if _disguised(char):
+            raise BadName(f"U+{ord(char):04X} is another form of a plain letter", at=at)
     for word in tidy.split():
         if len(_alphabets(word)) > 1:
             raise BadName("one word mixes letters of alphabets that look alike", at=at)
     return tidy
+
+
+def _disguised(char: str) -> bool:
+    """Whether it is a plain letter in another dress: full width, mathematical, a ligature."""
+    plain = unicodedata.normalize("NFKC", char)
+    cased = unicodedata.category(char) in ("Lu", "Ll", "Lt")
+    return cased and not char.isascii() and plain.isascii()
 
 
 def _alphabets(word: str) -> frozenset[str]:

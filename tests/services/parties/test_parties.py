@@ -144,6 +144,10 @@ async def test_making_and_erasing_are_in_the_log_in_ids(world):
         "Nord\u200bbank",
         "Nord\u00adbank",
         "Nоrdbank",  # a Cyrillic о
+        "\u13aanna",  # a Cherokee letter like an A
+        "\uff21nna",  # full width
+        "\U0001d56c\U0001d593\U0001d593\U0001d586",  # mathematical
+        "\ufb01nn",  # a ligature
         "Nordbank\u2028Total: 0",
         "Nordbank\r\nTotal: 0",
         "Nordbank\ufe0f",
@@ -162,7 +166,9 @@ async def test_a_name_that_could_deceive_is_refused(world, name):
         await parties.create(who.ctx(), person("Honest", address=address))
 
 
-@pytest.mark.parametrize("name", ["Газпром Neft", "Ελένη", "李小龍", "محمد", "O'Neill-Müller 2nd"])
+@pytest.mark.parametrize(
+    "name", ["Газпром Neft", "Ελένη", "李小龍", "محمد", "O'Neill-Müller 2nd", "ᎠᏂ", "Calle 1º"]
+)
 async def test_an_honest_name_of_any_alphabet_is_taken(direct, name):
     made = await direct.client(v1.Parties).create(somebody(43).ctx(), person(name))
     assert made.name == name
