@@ -1,5 +1,8 @@
 """The command line: `guilder`. Every command has `--help` with an example, and `--json`."""
 
+import subprocess
+from typing import Any
+
 import click
 
 from guilder.cli.bench import bench
@@ -9,7 +12,27 @@ from guilder.cli.running import down, up
 from guilder.cli.tenants import tenant, token
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Guilder(click.Group):
+    """Commands that end with a sentence, whatever the machine refuses them."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what the operating system refuses becomes status 1 and its reason."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # the reader has what it wanted; click ends quietly
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{where}{error.strerror or error}") from error
+        except subprocess.CalledProcessError as error:
+            said = error.stderr or b""
+            text = said if isinstance(said, str) else said.decode("utf-8", "replace")
+            raise click.ClickException(f"{error.cmd[0]} failed: {text.strip()[-500:]}") from error
+
+
+@click.group(
+    cls=Guilder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="guilder")
 def main() -> None:
     """Guilder: a fintech platform whose services each tenant can replace.

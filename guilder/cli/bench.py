@@ -1,6 +1,8 @@
 """`guilder bench …`."""
 
 import json
+import signal
+import sys
 
 import click
 import msgspec
@@ -15,10 +17,34 @@ def bench() -> None:
 
 
 @bench.command("payments")
-@click.option("--rounds", default=3, show_default=True, help="Interleaved rounds; median counts.")
-@click.option("--seconds", default=8.0, show_default=True, help="Length of each part of a round.")
-@click.option("--clients", default=64, show_default=True, help="Connections that pay at once.")
-@click.option("--hot-share", default=0.0, show_default=True, help="Share debited from one account.")
+@click.option(
+    "--rounds",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1, 100),
+    help="Interleaved rounds; median counts.",
+)
+@click.option(
+    "--seconds",
+    default=8.0,
+    show_default=True,
+    type=click.FloatRange(1, 3600),
+    help="Length of each part of a round.",
+)
+@click.option(
+    "--clients",
+    default=64,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="Connections that pay at once.",
+)
+@click.option(
+    "--hot-share",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Share debited from one account.",
+)
 @json_option
 def payments_command(
     rounds: int, seconds: float, clients: int, hot_share: float, as_json: bool
@@ -27,6 +53,7 @@ def payments_command(
 
     Example: guilder bench payments --json
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the throw-away platform goes too
     plan = payments.Plan(rounds=rounds, seconds=seconds, clients=clients, hot_share=hot_share)
     result = payments.run(plan, lambda text: click.echo(text, err=True))
     if as_json:

@@ -12,7 +12,7 @@ from uuid import UUID
 import click
 
 from guilder.chassis.call import TOOLS, Remote, callees, make_client
-from guilder.chassis.contract import plain
+from guilder.chassis.contract import convert, plain
 from guilder.chassis.wire import Address
 from guilder.contracts.context import PLATFORM, Context, Principal
 from guilder.contracts.declare import Contract
@@ -57,7 +57,8 @@ class Platform:
 
     async def tenant(self, slug: str) -> Tenant:
         """A tenant by its slug."""
-        return await self.client(Registry).tenant(self.ctx(), WhichTenant(slug=slug))
+        which = convert({"slug": slug}, WhichTenant)
+        return await self.client(Registry).tenant(self.ctx(), which)
 
     def close(self) -> None:
         """Close the connections."""
@@ -90,7 +91,8 @@ def fail(problem: Problem, as_json: bool) -> None:
     """Print a problem and leave with status 1."""
     if as_json:
         click.echo(json.dumps(problem.document()))
-    click.echo(f"{problem.title}: {problem.detail}\n{problem.fix}", err=True)
+    more = "" if problem.detail == problem.title else f": {problem.detail}"
+    click.echo(f"{problem.title}{more}\n{problem.fix}", err=True)
     sys.exit(1)
 
 

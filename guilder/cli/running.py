@@ -36,7 +36,13 @@ DEMO_FILE = "demo.json"
 
 @click.command()
 @data_option
-@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port on loopback; 0 = any.")
+@click.option(
+    "--port",
+    default=DEFAULT_PORT,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port on loopback; 0 = any.",
+)
 @click.option("--demo", is_flag=True, help="Make two demo banks with people and accounts.")
 @click.option("--detach", "in_background", is_flag=True, help="Return when the platform is ready.")
 @json_option
@@ -74,10 +80,10 @@ def _up_here(home: Home, port: int, ready: Callable[[], None]) -> None:
     try:
         supervisor.sweep()
         home.ready.unlink(missing_ok=True)
+        listening = _listen(port)  # first: cheap to refuse, and nothing is started in vain
         if embedded:
             cluster.start()
         asyncio.run(provision_all(home, admin_of(home, os.environ)))
-        listening = socket.create_server((ADDRESS, port), backlog=BACKLOG)
         os.set_inheritable(listening.fileno(), True)
         host = Child(
             "host",
@@ -94,6 +100,16 @@ def _up_here(home: Home, port: int, ready: Callable[[], None]) -> None:
         supervisor.stop_all()
         if embedded:
             cluster.stop()
+
+
+def _listen(port: int) -> socket.socket:
+    """The public socket; SuperviseError says what to do when the port is not to be had."""
+    try:
+        return socket.create_server((ADDRESS, port), backlog=BACKLOG)
+    except OSError as error:
+        raise SuperviseError(
+            f"port {port} cannot be opened ({error.strerror}); choose another with --port"
+        ) from error
 
 
 def _keep(cluster: Cluster) -> None:

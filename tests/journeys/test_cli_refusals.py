@@ -1,0 +1,57 @@
+"""What the command line is given wrongly ends with a sentence, never with a traceback."""
+
+import socket
+
+import pytest
+from click.testing import CliRunner
+
+from guilder.cli import main
+from tests.journeys.bare_hands import guilder
+
+
+def refused(*argv):
+    """Run a command that must be refused in this process; what it said."""
+    done = CliRunner().invoke(main, list(argv))
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert done.exit_code in (1, 2)
+    assert "Traceback" not in done.output
+    return done.output
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["up", "--port", "99999"], "65535"),
+        (["up", "--port", "-1"], "65535"),
+        (["up", "--data", "/proc/nowhere"], "/proc/nowhere"),
+        (["bench", "payments", "--rounds", "0"], "--rounds"),
+        (["bench", "payments", "--clients", "0"], "--clients"),
+        (["bench", "payments", "--seconds", "-1"], "--seconds"),
+        (["bench", "payments", "--hot-share", "2"], "--hot-share"),
+        (["token", "--tenant", "a", "--user", "b", "--data", "/nowhere"], "guilder up"),
+    ],
+)
+def test_wrong_arguments_end_with_a_sentence(argv, said):
+    assert said in refused(*argv)
+
+
+def test_a_taken_port_is_named_before_anything_starts(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = guilder("up", "--port", port, data=tmp_path / "data", check=False)
+    assert done.returncode == 1
+    assert f"port {port} cannot be opened" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "data" / "postgres" / "data").exists()
+
+
+@pytest.mark.parametrize("slug", ["", "..", "\udcff", "a\nb", "nowhere"])
+def test_an_impossible_tenant_is_refused(platform, slug):
+    output = refused("tenant", "show", slug, "--data", str(platform.data))
+    assert "not valid" in output or "no such tenant" in output
+
+
+def test_an_export_that_cannot_be_written_is_refused(platform):
+    argv = ["export", "--tenant", "nordbank", "--format", "hledger", "--data", str(platform.data)]
+    assert "/proc/nowhere/x" in refused(*argv, "--output", "/proc/nowhere/x")
+    assert "No space left" in refused(*argv, "--output", "/dev/full")
