@@ -30,7 +30,8 @@ BY_NAME = {
 
 CHASSIS = (
     "batch call clock contract ending events guard idempotency keyfile observe postgres"
-    " postgres_programs process seal selfcheck serve settings store supervise supervised testing token wire"
+    " postgres_programs process seal selfcheck serve settings store supervise supervised testing"
+    " token wire"
 )
 """The closed list of what every service stands on (docs/decisions/0002)."""
 
