@@ -319,6 +319,8 @@ async def test_the_gateway_tells_of_itself(door):
     html = (await door.send("GET", "/docs")).body.decode()
     for path in document["paths"]:
         assert path in html
+    assert "$ref" not in html  # types are written for readers
+    assert set(re.findall('href="#([^"]+)"', html)) <= set(re.findall(' id="([^"]+)"', html))
     problem = read(await door.send("GET", "/problems/insufficient-funds"))
     assert problem["fix"]
     keys = read(await door.send("GET", "/.well-known/jwks.json"))["keys"]
