@@ -13,7 +13,7 @@ from guilder.contracts.ledger.v1 import CurrencyMismatch, LedgerAccountInUse, Tr
 from guilder.contracts.values import Money
 
 Product = Literal["current", "savings"]
-Reference = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9:._-]{1,60}$")]
+Reference = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9:._-]{1,60}(?!\n)$")]
 Reason = Annotated[str, msgspec.Meta(min_length=3, max_length=200)]
 
 
@@ -75,7 +75,7 @@ class OpenAccount(Request, frozen=True, kw_only=True):
 
     product: Product = "current"
     holders: Annotated[list[UUID], msgspec.Meta(min_length=1, max_length=8)]
-    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")] | None = None
+    currency: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}(?!\n)$")] | None = None
     overdraft: Money | None = None
     opened_on: date | None = None
     reference: Reference | None = None

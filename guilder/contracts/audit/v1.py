@@ -15,7 +15,7 @@ from guilder.contracts.context import Context
 from guilder.contracts.declare import Answer, Answers, Batch, Contract, Request, operation
 from guilder.contracts.errors import Conflict
 
-Short = Annotated[str, msgspec.Meta(max_length=100, pattern="^[ -~]*$")]
+Short = Annotated[str, msgspec.Meta(max_length=100, pattern=r"^[ -~]*(?!\n)$")]
 """Printable ASCII: codes and ids, never what somebody typed."""
 
 Ids = Annotated[dict[Short, Short], msgspec.Meta(max_length=20)]

@@ -37,7 +37,7 @@ BookedKind = Literal["transfer", "pending", "post", "void", "expire"]
 TransferCode = Literal[
     "payment", "fee", "reversal", "cash", "interest", "clearing", "rounding", "suspense", "opening"
 ]
-Partner = Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{0,11}$")]
+Partner = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]{0,11}(?!\n)$")]
 Floor = Annotated[int, msgspec.Meta(ge=-(10**15), le=10**15)]
 
 
@@ -50,7 +50,7 @@ class OpenAccount(Request, frozen=True, kw_only=True):
 
     id: UUID
     chart: Chart
-    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
+    currency: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}(?!\n)$")]
     floor: Floor | None = None
     partner: Partner = ""
 
@@ -71,7 +71,7 @@ class Meta(Request, frozen=True, kw_only=True):
 
     payment: UUID | None = None
     reverses: UUID | None = None
-    row: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9:_-]{1,40}$")] | None = None
+    row: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9:_-]{1,40}(?!\n)$")] | None = None
     """Row of another system's file that an import took over."""
 
 

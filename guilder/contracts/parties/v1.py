@@ -43,7 +43,7 @@ class Address(Request, frozen=True, kw_only=True):
     """A postal address, in the order in which it is written; country ISO 3166-1 alpha-2."""
 
     lines: Annotated[list[Line], msgspec.Meta(min_length=1, max_length=4)]
-    country: Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$")]
+    country: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}(?!\n)$")]
 
 
 class CreateParty(Request, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ class CreateParty(Request, frozen=True, kw_only=True):
     name: Name
     birth_date: Annotated[date | None, Personal()] = None
     address: Address | None = None
-    reference: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9:._-]{1,60}$")] | None = None
+    reference: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9:._-]{1,60}(?!\n)$")] | None = None
 
 
 class Party(Answer, frozen=True, kw_only=True):

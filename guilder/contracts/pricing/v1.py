@@ -12,7 +12,7 @@ from guilder.contracts.declare import Answer, Answers, Batch, Contract, Request,
 from guilder.contracts.errors import Refused
 from guilder.contracts.values import Money
 
-Percent = Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9][0-9]?|100)(\.[0-9]{1,4})?$")]
+Percent = Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9][0-9]?|100)(\.[0-9]{1,4})?(?!\n)$")]
 """A percentage as a decimal string, at most 4 decimals: "0.25" is a quarter of a percent."""
 
 
@@ -60,7 +60,7 @@ class PutTariff(Request, frozen=True, kw_only=True):
 
     operation: Literal["book_transfer"] = "book_transfer"
     product: Product
-    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
+    currency: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}(?!\n)$")]
     valid_from: datetime
     tiers: Annotated[list[Tier], msgspec.Meta(min_length=1, max_length=20)]
 
@@ -81,7 +81,7 @@ class TariffQuery(Request, frozen=True, kw_only=True):
     """Filter of the list of tariffs."""
 
     product: Product | None = None
-    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")] | None = None
+    currency: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}(?!\n)$")] | None = None
     after: UUID | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
 
