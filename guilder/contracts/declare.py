@@ -192,6 +192,9 @@ class Contract:
         if name is not None:
             cls.contract_name, cls.contract_version, cls.contract_kind = name, version, kind
             cls._operations = None
+            for found in cls.operations().values():
+                if wrong := _contradiction(found):
+                    raise TypeError(f"{found.id}: {wrong}")
 
     @classmethod
     def operations(cls) -> dict[str, Operation]:
@@ -228,6 +231,41 @@ def _collect(contract: type[Contract]) -> dict[str, Operation]:
                     **declared,
                 )
     return found
+
+
+def _contradiction(declared: Operation) -> str:
+    """Why an operation cannot work as it is declared, or ""."""
+    fields = set(declared.request.__struct_fields__)
+    reads = fields | set(getattr(declared.answer, "__struct_fields__", ()))
+    named = {*declared.path_fields, *([] if declared.on in (None, "inside") else [declared.on])}
+    rules = {
+        "a batch cannot be under four eyes: a proposal holds one call": (
+            declared.batch and declared.four_eyes
+        ),
+        "a batch has no fields in its path: it is sent as one body": (
+            declared.batch and bool(declared.path_fields)
+        ),
+        "only a command can move money or be under four eyes": (
+            not declared.command and (declared.moves_money or declared.four_eyes)
+        ),
+        "GET is no command": declared.command and declared.method == "GET",
+        "four eyes look at public operations alone, and need a right": (
+            declared.four_eyes and not (declared.public and declared.may)
+        ),
+        "`on` without a right means nothing": (
+            declared.on not in (None, "inside") and declared.may is None
+        ),
+        "a public operation is checked: name `may`, or `on` = inside": (
+            declared.public and declared.may is None and declared.on != "inside"
+        ),
+        f"the request has no field {', '.join(sorted(named - fields))}": bool(named - fields),
+        "`sees` names a field that is not there": not set(declared.sees) <= reads,
+        "`subject` names no field of the answer": (
+            declared.subject is not None
+            and declared.subject not in getattr(declared.answer, "__struct_fields__", ())
+        ),
+    }
+    return next((text for text, broken in rules.items() if broken), "")
 
 
 def _shape(function: Callable[..., Any]) -> tuple[type[Any], Any, bool]:
