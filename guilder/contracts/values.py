@@ -8,7 +8,7 @@ decimal parser also takes floats, exponents, underscores, padding or foreign dig
 import re
 import secrets
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 from uuid import UUID
 
@@ -32,6 +32,9 @@ CURRENCIES: Final[dict[str, int]] = {
 
 MAX_MINOR: Final = 10**15
 """The largest amount one value may carry, in minor units; far below 2**63 so that sums fit."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 _AMOUNT: Final = re.compile(r"(-?)(0|[1-9][0-9]{0,15})(?:\.([0-9]{1,3}))?", re.ASCII)
 
@@ -140,7 +143,7 @@ def uuid7(at: datetime, random: int | None = None) -> UUID:
     `random` fixes those 74 bits where a repeat must be recognised.
     """
     bits = secrets.randbits(74) if random is None else random & ((1 << 74) - 1)
-    millis = int(at.timestamp() * 1000) & ((1 << 48) - 1)
+    millis = (at - _EPOCH) // _MILLISECOND & ((1 << 48) - 1)
     high, low = bits >> 62, bits & ((1 << 62) - 1)
     return UUID(int=millis << 80 | 7 << 76 | high << 64 | 2 << 62 | low)
 
