@@ -158,6 +158,8 @@ class AccessService(v1.Access):
             role = _read_grant(request.input)
             check_scope(ctx.tenant, role.role, role.account)
             self._refuse_self(ctx, role)
+            if role.account and not await store.knows_account(tx, ctx.tenant, role.account):
+                raise NotFound(f"no account {role.account}", at="$.account")
         sealed = await self._seal(ctx, "proposal.input", request.input)
         row = await proposal_store.add_proposal(
             tx, ctx, request.operation, sealed, hashed, tx.at + self._open_for

@@ -51,6 +51,14 @@ async def accounts(
     return [row["account"] for row in rows]
 
 
+async def knows_account(tx: Tx, tenant: int, account: UUID) -> bool:
+    """Whether anybody ever held a role on it: an account is opened with its holders as owners."""
+    found: bool = await tx.value(
+        "SELECT EXISTS (SELECT 1 FROM role_grant WHERE tenant=$1 AND account=$2)", tenant, account
+    )
+    return found
+
+
 async def add_grant(tx: Tx, ctx: Context, request: GrantRole, proposal: UUID | None) -> Any:
     """Give a role, or find it where the subject holds it already; the row in force."""
     return await tx.row(

@@ -305,3 +305,19 @@ async def without(constraint, table, world, admin):
             await owner.execute(f"ALTER TABLE {table} ADD CONSTRAINT {constraint} {text}")
     finally:
         await owner.close()
+
+
+async def test_a_role_is_proposed_on_accounts_that_exist_here_alone(world):
+    access, public = world.client(v1.Access), world.public(v1.Access)
+    maker, account, elsewhere = await manager(world, 1290), new_id(), new_id()
+    for tenant, opened in ((1290, account), (1291, elsewhere)):
+        owner = v1.GrantRole(subject=new_id(), role="owner", account=opened)
+        await access.assign(somebody(tenant).ctx(), owner)
+    for unknown in (new_id(), elsewhere):
+        wanted = v1.GrantRole(subject=new_id(), role="signatory", account=unknown)
+        with pytest.raises(NotFound):
+            await public.grant(maker.ctx(), wanted)
+    wanted = v1.GrantRole(subject=new_id(), role="signatory", account=account)
+    await public.grant(maker.ctx(), wanted)
+    listed = await public.proposals(maker.ctx(None), v1.ProposalQuery())
+    assert [p.proposed_by for p in listed.items] == [maker.principal.id]
