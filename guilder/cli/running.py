@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import click
 import msgspec
 
@@ -83,7 +84,7 @@ def _up_here(home: Home, port: int, ready: Callable[[], None]) -> None:
         listening = _listen(port)  # first: cheap to refuse, and nothing is started in vain
         if embedded:
             cluster.start()
-        asyncio.run(provision_all(home, admin_of(home, os.environ)))
+        _provision(home)
         os.set_inheritable(listening.fileno(), True)
         host = Child(
             "host",
@@ -110,6 +111,14 @@ def _listen(port: int) -> socket.socket:
         raise SuperviseError(
             f"port {port} cannot be opened ({error.strerror}); choose another with --port"
         ) from error
+
+
+def _provision(home: Home) -> None:
+    """Prepare every service's database; SuperviseError says why it cannot be done."""
+    try:
+        asyncio.run(provision_all(home, admin_of(home, os.environ)))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise SuperviseError(f"the databases cannot be prepared: {error}") from error
 
 
 def _keep(cluster: Cluster) -> None:
