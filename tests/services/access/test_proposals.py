@@ -320,4 +320,4 @@ async def test_a_role_is_proposed_on_accounts_that_exist_here_alone(world):
     wanted = v1.GrantRole(subject=new_id(), role="signatory", account=account)
     await public.grant(maker.ctx(), wanted)
     listed = await public.proposals(maker.ctx(None), v1.ProposalQuery())
-    assert [p.proposed_by for p in listed.items] == [maker.principal.id]
+    assert len([p for p in listed.items if p.proposed_by == maker.principal.id]) == 1
