@@ -53,6 +53,8 @@ DEFAULTS: Mapping[str, str] = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "idle_in_transaction_session_timeout": "60s",
+    # Young tables get statistics within seconds; until then look-ups may read whole tenants.
+    "autovacuum_naptime": "10s",
     "logging_collector": "on",
     "log_filename": "postgresql-%a.log",
     "log_truncate_on_rotation": "on",

@@ -152,10 +152,12 @@ async def find_many(
 ) -> dict[tuple[int, UUID | str], Any]:
     """Accounts that were opened, by (tenant, id) and (tenant, IBAN)."""
     rows = await tx.fetch(
-        f"{_ACCOUNT} JOIN unnest($1::int[], $2::uuid[]) AS w(tenant, id)"
-        " ON a.tenant=w.tenant AND a.id=w.id WHERE a.state<>'opening' UNION ALL"
-        f" {_ACCOUNT} JOIN unnest($3::int[], $4::text[]) AS v(tenant, iban)"
-        " ON a.tenant=v.tenant AND a.iban=v.iban",
+        # OFFSET 0 keeps these look-ups by index, however young the planner's statistics are
+        "SELECT f.* FROM unnest($1::int[], $2::uuid[]) AS w(tenant, id) CROSS JOIN LATERAL"
+        f" ({_ACCOUNT} WHERE a.tenant=w.tenant AND a.id=w.id AND a.state<>'opening' OFFSET 0) f"
+        " UNION ALL"
+        " SELECT f.* FROM unnest($3::int[], $4::text[]) AS v(tenant, iban) CROSS JOIN LATERAL"
+        f" ({_ACCOUNT} WHERE a.tenant=v.tenant AND a.iban=v.iban OFFSET 0) f",
         [tenant for tenant, _ in ids],
         [account for _, account in ids],
         [tenant for tenant, _ in ibans],

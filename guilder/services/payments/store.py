@@ -133,8 +133,9 @@ async def end(
         " creditor=coalesce($5, creditor), fee=coalesce($6, fee), subject=$7, remittance=$8,"
         " request=NULL, booked_at=$9, value_date=$10, refusal_code=$11, refusal_detail=$12,"
         " ended_at=$13 WHERE tenant=$1 AND id=$2 AND state='processing' RETURNING id),"
-        " a AS (UPDATE attempt SET ended_at=$13, outcome=$3 FROM p"
-        " WHERE tenant=$1 AND payment=p.id AND ended_at IS NULL),"
+        # by $2 and not by p.id: a join would read all attempts of the tenant while they are few
+        " a AS (UPDATE attempt SET ended_at=$13, outcome=$3"
+        " WHERE tenant=$1 AND payment=$2 AND ended_at IS NULL AND EXISTS (SELECT FROM p)),"
         " d AS (INSERT INTO decision (tenant, payment, n, step, label, generation, outcome)"
         " SELECT $1, p.id, d.n, d.step, d.label, d.generation, d.outcome"
         " FROM p, unnest($14::text[], $15::text[], $16::int[], $17::text[])"

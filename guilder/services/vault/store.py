@@ -30,8 +30,10 @@ async def start_epoch(tx: Tx, tenant: int, at: datetime) -> int:
 async def find_keys(tx: Tx, wanted: list[tuple[int, UUID, int]]) -> dict[Any, Any]:
     """Rows by (tenant, subject, epoch)."""
     rows = await tx.fetch(
-        "SELECT k.* FROM data_key k JOIN unnest($1::int[], $2::uuid[], $3::int[])"
-        " AS w(tenant, subject, epoch) USING (tenant, subject, epoch)",
+        # OFFSET 0 keeps this a look-up by index, however young the planner's statistics are
+        "SELECT k.* FROM unnest($1::int[], $2::uuid[], $3::int[]) AS w(tenant, subject, epoch)"
+        " CROSS JOIN LATERAL (SELECT * FROM data_key WHERE tenant=w.tenant"
+        " AND subject=w.subject AND epoch=w.epoch OFFSET 0) k",
         [w[0] for w in wanted],
         [w[1] for w in wanted],
         [w[2] for w in wanted],
