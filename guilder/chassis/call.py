@@ -19,12 +19,12 @@ import msgspec
 
 from guilder.chassis.batch import Gatherer
 from guilder.chassis.contract import convert, decode, encode, plain, read_request, write_request
-from guilder.chassis.serve import REPLAYED, Endpoint, Outcome, read_batch, write_batch
+from guilder.chassis.serve import REPLAYED, Endpoint, Outcome, latest, read_batch, write_batch
 from guilder.chassis.token import HEADER, LIFETIME, CallKeys, Claims, digest
 from guilder.chassis.wire import Address, Wire
 from guilder.contracts.context import Call, Context
 from guilder.contracts.declare import Contract, Operation
-from guilder.contracts.errors import DeadlineExceeded, Problem, Unavailable
+from guilder.contracts.errors import DeadlineExceeded, Internal, Problem, Unavailable
 
 C = TypeVar("C", bound=Contract)
 
@@ -103,6 +103,10 @@ class Direct:
         return await self._endpoint.dispatch(operation, self._caller, calls)
 
 
+class Unrepeatable(BaseException):
+    """A command answered its repeat differently. No guard may turn this into an outcome."""
+
+
 class Encoded:
     """The same process, but through bytes; every command is sent twice and must answer alike."""
 
@@ -119,14 +123,14 @@ class Encoded:
         for one, two in zip(first, again, strict=True):
             final = one.problem is None or one.problem.final
             if final and one.body() != two.body():
-                raise AssertionError(
+                raise Unrepeatable(
                     f"{operation.id} answered a repeat differently:\n{one.body()!r}\n{two.body()!r}"
                 )
         return again
 
     async def _once(self, operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
         if operation.batch:
-            sent = read_batch(operation, _batch_body(calls), calls[0].ctx.deadline)
+            sent = read_batch(operation, _batch_body(calls), latest(calls))
             outcomes = await self._endpoint.dispatch(operation, self._caller, sent)
             return _batch_outcomes(operation, bytes(write_batch(outcomes).body))
         return [await self._one(operation, call) for call in calls]
@@ -151,9 +155,8 @@ class Remote:
     async def send(self, operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
         """Send within the deadline; an unreachable service is an Unavailable outcome."""
         if operation.batch:
-            reply = await self._exchange(
-                operation, operation.path, _batch_body(calls), calls[0].ctx
-            )
+            ctx = msgspec.structs.replace(calls[0].ctx, deadline=latest(calls))
+            reply = await self._exchange(operation, operation.path, _batch_body(calls), ctx)
             if isinstance(reply, Problem):
                 return [Outcome(problem=reply, status=reply.status) for _ in calls]
             if reply[0] != 200:
@@ -171,7 +174,7 @@ class Remote:
     async def _exchange(
         self, operation: Operation, path: str, body: bytes, ctx: Context
     ) -> tuple[int, bytes, bool] | Problem:
-        left = operation.deadline_ms
+        target, left = f"/{operation.contract}{path}", operation.deadline_ms
         if ctx.deadline:
             left = min(left, int((ctx.deadline - time.monotonic()) * 1000))
         claims = Claims(
@@ -179,20 +182,20 @@ class Remote:
             aud=operation.contract,
             op=operation.id,
             exp=int(time.time()) + LIFETIME,
-            body=digest(body),
+            body=digest(target, body),
             left=left,
             ctx=None if operation.batch else msgspec.structs.replace(ctx, deadline=0.0),
         )
         headers = {HEADER: self._keys.sign(claims), "Content-Type": "application/json"}
         try:
             async with asyncio.timeout(max(left, 0) / 1000):
-                reply = await self._wire.request(
-                    operation.method, f"/{operation.contract}{path}", headers, body
-                )
+                reply = await self._wire.request(operation.method, target, headers, body)
         except TimeoutError:
             return DeadlineExceeded(f"{operation.id} did not answer in time", retry_after=1)
         except OSError:
             return Unavailable(f"{operation.contract} does not answer", retry_after=1)
+        except Unavailable as problem:
+            return problem
         return reply.status, reply.body, reply.headers.get(REPLAYED.lower()) == "true"
 
     def close(self) -> None:
@@ -226,7 +229,10 @@ def _batch_outcomes(operation: Operation, raw: bytes) -> list[Outcome]:
 
 def _read_outcome(operation: Operation, status: int, body: bytes, replayed: bool) -> Outcome:
     if status >= 400:
-        problem = Problem.restore(json.loads(body))
+        try:
+            problem = Problem.restore(json.loads(body))
+        except (ValueError, AttributeError):  # not from our own door
+            return Outcome(problem=Internal(f"{operation.id}: status {status}"), status=500)
         return Outcome(problem=problem, replayed=replayed, raw=body, status=status)
     if status == 202 and operation.four_eyes:
         return Outcome(json.loads(body), status=status)
@@ -264,7 +270,7 @@ class Calls:
         for i, call in enumerate(calls):
             binding = self.bindings.resolve(call.ctx.tenant, operation.contract)
             groups.setdefault(binding.edition, []).append(i)
-        if len(groups) == 1:
+        if len(groups) <= 1:
             return await self._road(operation.contract).send(operation, calls)
         raise Unavailable("no edition but A can be bound yet")
 
@@ -300,6 +306,8 @@ def _one(operation: Operation, send: Send) -> Callable[..., Awaitable[Any]]:
 
 def _many(operation: Operation, send: Send) -> Callable[..., Awaitable[Any]]:
     async def method(self: Any, calls: Sequence[Call[Any]]) -> list[Any]:
+        if not calls:
+            return []
         return [o.problem or o.answer for o in await send(operation, calls)]
 
     method.__name__ = operation.name

@@ -6,6 +6,7 @@ before anything is interpreted.
 
 import json
 import re
+from functools import cache
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -55,10 +56,10 @@ def plain(value: Any) -> Any:
     return msgspec.to_builtins(value, enc_hook=_encode_hook)
 
 
-def convert(value: Any, kind: Any, *, lax: bool = False) -> Any:
+def convert(value: Any, kind: Any) -> Any:
     """Build a value of `kind` from plain JSON values, or raise InvalidRequest naming the place."""
     try:
-        return msgspec.convert(value, kind, dec_hook=_decode_hook, strict=not lax)
+        return msgspec.convert(value, kind, dec_hook=_decode_hook)
     except msgspec.ValidationError as error:
         text, _, place = str(error).partition(" - at `")
         raise InvalidRequest(text, at=place.rstrip("`") or "$") from None
@@ -82,11 +83,16 @@ def _refuse_constant(text: str) -> NoReturn:
     raise InvalidRequest(f"{text} is not JSON", at="$")
 
 
+_MARKS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+"""Strings and brackets. A string that never ends matches too: were it tried again from each quote
+inside, one body could keep a process busy for minutes."""
+
+
 def _check_depth(text: str) -> None:
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
     depth = 0
-    for mark in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text):
+    for mark in _MARKS.finditer(text):
         if mark[0] in "[{":
             depth += 1
             if depth > MAX_DEPTH:
@@ -145,7 +151,38 @@ def read_request(
         clash = set(fields) & set(path)
     if clash:
         raise InvalidRequest(f"{min(clash)!r} belongs into the path", at="$")
-    return convert({**fields, **path}, operation.request, lax=operation.method == "GET")
+    _check_texts(path)
+    texts = fields if operation.method == "GET" else {}
+    given = {n: _scalar(operation.request, n, v) for n, v in {**texts, **path}.items()}
+    return convert({**fields, **given}, operation.request)
+
+
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,39})", re.ASCII)
+
+
+def _scalar(request: type[Any], name: str, text: str) -> Any:
+    """Read a number or a flag from path or query; what is neither stays a text, to be judged.
+
+    msgspec's own lenient reading also takes `1e1`, `1.0`, `null` and seconds since 1970.
+    """
+    kinds = _kinds(request).get(name, set())  # type: ignore[arg-type]
+    if "int" in kinds and _INTEGER.fullmatch(text):
+        return int(text)
+    if "bool" in kinds and text in ("true", "false"):
+        return text == "true"
+    return text
+
+
+@cache
+def _kinds(request: type[Any]) -> dict[str, set[str]]:
+    """Which of int and bool each field may be."""
+    found = {}
+    for field in msgspec.structs.fields(request):
+        kind = msgspec.inspect.type_info(field.type)
+        parts = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
+        names = {msgspec.inspect.IntType: "int", msgspec.inspect.BoolType: "bool"}
+        found[field.name] = {names[type(part)] for part in parts if type(part) in names}
+    return found
 
 
 def write_request(operation: Operation, request: Any) -> tuple[str, bytes]:
@@ -229,7 +266,11 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     return found
 
 
-def _describe(operation: Operation, refs: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+def _describe(
+    operation: Operation,
+    refs: dict[Any, dict[str, Any]],
+    bodies: dict[str, tuple[dict[str, Any], bool]],
+) -> dict[str, Any]:
     codes: dict[str, list[str]] = {}
     for problem in operation.problems:
         codes.setdefault(str(problem.status), []).append(f"`{problem.code}` {problem.title}")
@@ -257,9 +298,44 @@ def _describe(operation: Operation, refs: dict[Any, dict[str, Any]]) -> dict[str
     if operation.sees:
         described["x-sees"] = list(operation.sees)
     if operation.method != "GET":
-        schema = refs[operation.request]
-        described["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+        body, required = bodies[operation.id]
+        content = {"application/json": {"schema": body}}
+        described["requestBody"] = {"required": required, "content": content}
     return described
+
+
+def _bodies(
+    chosen: list[Operation], refs: dict[Any, dict[str, Any]], components: dict[str, Any]
+) -> dict[str, tuple[dict[str, Any], bool]]:
+    """Schema of each operation's body, and whether there must be one.
+
+    What stands in the path does not stand in the body. Where all operations agree on that, the
+    component itself says so; where they differ, each has a schema of its own.
+    """
+    paths: dict[Any, set[tuple[str, ...]]] = {}
+    for operation in chosen:
+        if operation.method != "GET":
+            paths.setdefault(operation.request, set()).add(operation.path_fields)
+    names = {kind: refs[kind]["$ref"].rpartition("/")[2] for kind in paths}
+    whole = {kind: components[name] for kind, name in names.items()}
+    bodies: dict[str, tuple[dict[str, Any], bool]] = {}
+    for operation in chosen:
+        if operation.method == "GET":
+            continue
+        kind = operation.request
+        body = _without(whole[kind], operation.path_fields)
+        if len(paths[kind]) == 1:
+            components[names[kind]] = body
+        schema = refs[kind] if len(paths[kind]) == 1 else body
+        bodies[operation.id] = schema, bool(body.get("required"))
+    return bodies
+
+
+def _without(schema: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """An object's schema without some of its properties."""
+    properties = {n: s for n, s in schema.get("properties", {}).items() if n not in names}
+    required = [n for n in schema.get("required", []) if n not in names]
+    return {**schema, "properties": properties, "required": required}
 
 
 def _problem_answer(description: str) -> dict[str, Any]:
@@ -286,16 +362,11 @@ def openapi(
         kinds, schema_hook=_schema_hook, ref_template="#/components/schemas/{name}"
     )
     refs = dict(zip(kinds, schemas, strict=True))
-    for operation in chosen:  # what stands in the path does not stand in the body
-        body = components.get(operation.request.__name__, {})
-        for name in operation.path_fields:
-            if operation.method != "GET" and name in body.get("properties", {}):
-                del body["properties"][name]
-                body["required"] = [r for r in body.get("required", []) if r != name]
+    bodies = _bodies(chosen, refs, components)
     paths: dict[str, Any] = {}
     for operation in chosen:
         path = ("/v1" if public else "") + operation.path
-        paths.setdefault(path, {})[operation.method.lower()] = _describe(operation, refs)
+        paths.setdefault(path, {})[operation.method.lower()] = _describe(operation, refs, bodies)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "license": {"name": "Apache-2.0"}},

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from guilder.chassis.contract import convert, decode, encode, read_json, read_request
 from guilder.chassis.idempotency import Replayed
-from guilder.chassis.token import HEADER, CallKeys
+from guilder.chassis.token import HEADER, CallKeys, digest
 from guilder.contracts.context import Call, Context
 from guilder.contracts.declare import Contract, Operation
 from guilder.contracts.errors import (
@@ -39,6 +39,12 @@ GATEWAY = "gateway"
 """The caller behind which a stranger stands: rights and four eyes are checked for it alone."""
 
 REPLAYED = "Idempotent-Replayed"
+
+OWN_KEY = "c:"
+"""Stands before a stranger's key: whatever he chooses, it is no key of the platform's own steps."""
+
+MAX_KEY = 255
+"""The longest key, in characters."""
 
 
 @dataclass
@@ -97,6 +103,8 @@ class Endpoint:
         self, operation: Operation, caller: str, calls: Sequence[Call[Any]]
     ) -> list[Outcome]:
         """Answer calls of one operation; never raises."""
+        if caller == GATEWAY:
+            calls = [_with_own_key(call) for call in calls]
         if operation.batch:
             return await self._batch(operation, caller, calls)
         return list(await asyncio.gather(*(self._single(operation, caller, c) for c in calls)))
@@ -130,19 +138,26 @@ class Endpoint:
                 answers: list[Any] = await getattr(self.service, operation.name)(batch)
                 return answers
 
-            result = await _guarded(operation, batch[0].ctx, run)
+            ctx = msgspec.structs.replace(batch[0].ctx, deadline=latest(batch))
+            result = await _guarded(operation, ctx, run)
+            if isinstance(result, list) and len(result) != len(admitted):
+                log.error("defect", operation=operation.id, calls=len(batch), answers=len(result))
+                result = Outcome(problem=Internal(f"request {ctx.request}"), status=500)
             for n, i in enumerate(admitted):
                 outcomes[i] = (
                     result if isinstance(result, Outcome) else _outcome(result[n], operation)
                 )
-        return [o or Outcome(problem=Internal()) for o in outcomes]
+        return [o or Outcome(problem=Internal(), status=500) for o in outcomes]
 
     async def _admit(self, operation: Operation, caller: str, call: Call[Any]) -> Any:
         """Check key, right and four eyes; returns a proposal when somebody else must approve."""
         key = call.ctx.key
         if operation.command and operation.moves_money and key is None:
             raise KeyMissing()
-        if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
+        own = None if key is None else key.removeprefix(OWN_KEY)
+        if own is not None and not (
+            0 < len(own) <= MAX_KEY and own.isascii() and own.isprintable()
+        ):
             raise InvalidRequest("the key must be 1 to 255 printable ASCII characters", at="key")
         if caller != GATEWAY or not operation.public:
             return None  # one of our own processes; strangers reach public operations alone
@@ -150,6 +165,13 @@ class Endpoint:
             raise Unauthenticated("this operation is not offered to the outside")
         await self._guard.check(operation, call)
         return await self._guard.propose(operation, call) if operation.four_eyes else None
+
+
+def _with_own_key(call: Call[Any]) -> Call[Any]:
+    if call.ctx.key is None:
+        return call
+    ctx = msgspec.structs.replace(call.ctx, key=OWN_KEY + call.ctx.key)
+    return msgspec.structs.replace(call, ctx=ctx)
 
 
 def _outcome(answer: Any, operation: Operation) -> Outcome:
@@ -205,8 +227,10 @@ def _handler(
 ) -> Callable[[HttpRequest], Awaitable[Response]]:
     async def handle(http: HttpRequest) -> Response:
         body = await http.body()
+        target = _target(http)
         try:
-            claims = keys.verify(http.headers.get(HEADER, ""), endpoint.name, operation.id, body)
+            token = http.headers.get(HEADER, "")
+            claims = keys.verify(token, endpoint.name, operation.id, digest(target, body))
             if claims.iss not in may_call:
                 raise Unauthenticated(f"{claims.iss} may not call {endpoint.name} (calls.toml)")
             deadline = time.monotonic() + claims.left / 1000
@@ -227,15 +251,36 @@ def _handler(
     return handle
 
 
+def _target(http: HttpRequest) -> str:
+    """Path and query exactly as they were sent."""
+    path: bytes = http.scope["raw_path"].partition(b"?")[0]
+    query: bytes = http.scope["query_string"]
+    return (path + b"?" + query if query else path).decode("latin-1")
+
+
+def latest(calls: Sequence[Call[Any]]) -> float:
+    """Until when a batch is worked on: nobody's haste ends what another still waits for."""
+    deadlines = [call.ctx.deadline for call in calls]
+    return max(deadlines) if all(deadlines) else 0.0
+
+
+class _Item(msgspec.Struct, forbid_unknown_fields=True):
+    context: Context
+    request: Any
+
+
+class _Items(msgspec.Struct, forbid_unknown_fields=True):
+    items: list[_Item]
+
+
 def read_batch(operation: Operation, body: bytes, deadline: float) -> list[Call[Any]]:
     """Read `{"items": [{"context": …, "request": …}]}`."""
-    items = read_json(body)["items"]
     return [
         Call(
-            msgspec.structs.replace(convert(item["context"], Context), deadline=deadline),
-            convert(item["request"], operation.request),
+            msgspec.structs.replace(item.context, deadline=deadline),
+            convert(item.request, operation.request),
         )
-        for item in items
+        for item in convert(read_json(body), _Items).items
     ]
 
 

@@ -1,8 +1,8 @@
 """The call token: which of our processes calls, what exactly, on whose behalf. Lives 30 seconds.
 
 HMAC-SHA256 with a key per pair of services, over the caller, the audience, the operation, the hash
-of the body and the context. It proves origin and content between processes; people and machine
-clients never see one.
+of target and body, and the context. It proves origin and content between processes; people and
+machine clients never see one.
 """
 
 import hashlib
@@ -20,7 +20,10 @@ HEADER = "guilder-call"
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What a call token says. `exp` is Unix seconds; `left` milliseconds until the deadline."""
+    """What a call token says.
+
+    `exp` is Unix seconds; `left` milliseconds until the deadline; `body` the digest of the request.
+    """
 
     iss: str
     aud: str
@@ -47,8 +50,11 @@ class CallKeys:
         mac = hmac.digest(self._key(claims.iss, claims.aud), payload, "sha256")
         return (payload + b"." + urlsafe_b64encode(mac)).decode()
 
-    def verify(self, token: str, audience: str, operation: str, body: bytes) -> Claims:
-        """Read the token; Unauthenticated unless it holds for exactly this call, now."""
+    def verify(self, token: str, audience: str, operation: str, body: str) -> Claims:
+        """Read the token; Unauthenticated unless it holds for exactly this call, now.
+
+        `body` is the digest of what was received.
+        """
         payload, _, mac = token.encode("ascii", "replace").partition(b".")
         try:
             claims = msgspec.json.decode(urlsafe_b64decode(payload), type=Claims)
@@ -60,13 +66,13 @@ class CallKeys:
             raise Unauthenticated("the call token is not ours")
         if claims.aud != audience or claims.op != operation:
             raise Unauthenticated("the call token is for another call")
-        if claims.body != digest(body):
+        if claims.body != body:
             raise Unauthenticated("the call token is for another body")
         if not -LIFETIME <= claims.exp - time.time() <= 2 * LIFETIME or claims.exp < time.time():
             raise Unauthenticated("the call token has expired")
         return claims
 
 
-def digest(body: bytes) -> str:
-    """SHA-256 of a body, hex."""
-    return hashlib.sha256(body).hexdigest()
+def digest(target: str, body: bytes) -> str:
+    """SHA-256 over the target (path and query, where ids stand) and the body, hex."""
+    return hashlib.sha256(target.encode() + b"\n" + body).hexdigest()

@@ -28,6 +28,8 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     parts: list[bytes] = field(default_factory=list)
     size: int = 0
+    too_large: bool = False
+    began: bool = False
     done: bool = False
     keep_alive: bool = False
 
@@ -39,8 +41,9 @@ class Reply:
         """Take a part of the body; bounded."""
         self.size += len(data)
         if self.size > MAX_ANSWER:
-            raise Unavailable("the answer is too large")
-        self.parts.append(data)
+            self.too_large = True
+        else:
+            self.parts.append(data)
 
     def on_message_complete(self) -> None:
         """Note the end."""
@@ -64,23 +67,24 @@ class Wire:
         self._idle: list[Stream] = []
 
     async def request(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
-        """Send one request and read its answer; OSError when nobody answers.
+        """Send one request and read its answer; OSError when nobody answers, or not in HTTP.
 
-        A kept connection that the server closed meanwhile is replaced once, and only before any
-        byte of an answer came.
+        A kept connection that the server closed meanwhile is replaced by a new one, and only
+        before any byte of an answer came.
         """
         lines = [f"{method} {path} HTTP/1.1", "Host: guilder", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         data = "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+        reused = bool(self._idle)
         while True:
-            reused = bool(self._idle)
             stream = self._idle.pop() if reused else await self._connect()
             reply = Reply()
             try:
                 await self._exchange(stream, data, reply)
             except BaseException as error:
                 stream[1].close()
-                if reused and not reply.status and isinstance(error, OSError):
+                if reused and not reply.began and isinstance(error, OSError):
+                    reused = False  # the others may be as old: once, with a fresh one
                     continue
                 raise
             if reply.keep_alive and len(self._idle) < MAX_IDLE:
@@ -103,8 +107,14 @@ class Wire:
             chunk = await reader.read(65536)
             if not chunk:
                 raise ConnectionResetError("the connection was closed before the answer")
-            parser.feed_data(chunk)
-            reply.status = parser.get_status_code()
+            reply.began = True
+            try:
+                parser.feed_data(chunk)
+            except httptools.HttpParserError as error:
+                raise ConnectionAbortedError(f"the answer is not HTTP: {error}") from None
+            if reply.too_large:
+                raise Unavailable("the answer is too large")
+        reply.status = parser.get_status_code()
         reply.keep_alive = parser.should_keep_alive()
 
     def close(self) -> None:

@@ -25,7 +25,8 @@ class Context(msgspec.Struct, frozen=True):
     tenant: int
     principal: Principal
     key: str | None = None
-    """Idempotency key, 1..255 characters; scoped to tenant and principal."""
+    """Idempotency key; scoped to tenant and principal. A caller's own has 1..255 characters and is
+    carried as `c:KEY`, so that it is never one of those that the platform makes for its steps."""
     deadline: float = 0.0
     """time.monotonic() seconds on this machine; 0 = the operation's own deadline applies."""
     request: str = ""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from guilder.chassis.contract import convert
+from guilder.chassis.contract import convert, read_request
 from guilder.chassis.testing import make_bank, new_id, somebody
 from guilder.contracts.access.v1 import Access, OwnProposal, Verdict
 from guilder.contracts.errors import Forbidden, InvalidRequest, NotFound
@@ -99,4 +99,4 @@ def test_members_that_nobody_asked_for_are_refused(extra):
 )
 def test_absurd_pages_are_refused(fields):
     with pytest.raises(InvalidRequest):
-        convert(fields, v1.PartyQuery, lax=True)
+        read_request(v1.Parties.operations()["parties"], {}, list(fields.items()), b"")
