@@ -34,7 +34,6 @@ def test_any_bytes_are_read_or_refused(raw):
     try:
         value = read_json(raw)
     except InvalidRequest as refused:
-        assert refused.status == 400
         encode(refused.document())  # can be said
     else:
         assert value == json.loads(raw)
