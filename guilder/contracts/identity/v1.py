@@ -8,7 +8,7 @@ import msgspec
 
 from guilder.contracts.context import Context, Principal
 from guilder.contracts.declare import Answer, Contract, Nothing, Request, operation
-from guilder.contracts.errors import Conflict, NotFound, Unauthenticated
+from guilder.contracts.errors import Conflict, NotFound, Refused, Unauthenticated
 from guilder.contracts.registry.v1 import Slug, UnknownTenant
 
 Login = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{1,62}(?!\n)$")]
@@ -29,6 +29,14 @@ class UnknownLogin(NotFound):
     code = "unknown-login"
     title = "There is no such login in this tenant"
     fix = "Check tenant and login name; list people with GET /v1/people."
+
+
+class UnknownParty(Refused):
+    """The party of a login is not one of this tenant, or was erased."""
+
+    code = "unknown-party"
+    title = "The party is not one of this bank"
+    fix = "Record the party first, with POST /v1/parties."
 
 
 class BadClient(Unauthenticated):
@@ -185,7 +193,13 @@ class Rotated(Answer, frozen=True, kw_only=True):
 class Identity(Contract, name="identity", version="1.0.0-draft"):
     """Logins, machine clients and tokens."""
 
-    @operation("POST /people", public=True, may="administer", status=201, problems=(LoginTaken,))
+    @operation(
+        "POST /people",
+        public=True,
+        may="administer",
+        status=201,
+        problems=(LoginTaken, UnknownParty),
+    )
     async def create_person(self, ctx: Context, request: CreatePerson) -> Person:
         """Create a login for a person."""
         raise NotImplementedError
@@ -200,7 +214,14 @@ class Identity(Contract, name="identity", version="1.0.0-draft"):
         """Remove a person's access at once."""
         raise NotImplementedError
 
-    @operation("POST /clients", public=True, may="administer", status=201, subject="id")
+    @operation(
+        "POST /clients",
+        public=True,
+        may="administer",
+        status=201,
+        subject="id",
+        problems=(UnknownParty,),
+    )
     async def create_client(self, ctx: Context, request: CreateClient) -> ClientSecret:
         """Create a machine client; the answer holds its secret."""
         raise NotImplementedError

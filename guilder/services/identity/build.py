@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from guilder.chassis.keyfile import private_file
 from guilder.chassis.process import Built, Parts
+from guilder.contracts.parties.v1 import Parties
 from guilder.contracts.registry.v1 import Registry
 from guilder.services.identity import secret
 from guilder.services.identity.keyring import Keyring
@@ -20,5 +21,7 @@ def build(parts: Parts) -> Built:
     operator = private_file(parts.secrets / "operator.secret", lambda: secret.fresh().encode())
     keyring = Keyring(master, timedelta(seconds=settings.token_s))
     tokens = Tokens(parts.store, keyring, settings, operator.decode().strip())
-    service = IdentityService(parts.store, parts.once, tokens, parts.client(Registry))
+    service = IdentityService(
+        parts.store, parts.once, tokens, parts.client(Registry), parts.client(Parties)
+    )
     return Built(service)

@@ -1,7 +1,10 @@
 """Identity: logins, machine clients, tokens, signing keys."""
 
+from uuid import UUID
+
 import msgspec
 
+from guilder.chassis.batch import one
 from guilder.chassis.events import feed
 from guilder.chassis.idempotency import Once, local
 from guilder.chassis.store import Store, Tx
@@ -9,6 +12,7 @@ from guilder.contracts.context import PLATFORM, Context
 from guilder.contracts.declare import EventPage, EventQuery, Nothing, SelfCheck
 from guilder.contracts.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from guilder.contracts.identity import v1
+from guilder.contracts.parties.v1 import Parties, PartyId
 from guilder.contracts.registry.v1 import Registry, WhichTenant
 from guilder.services.identity import check, keyring, login, secret, store
 from guilder.services.identity.tokens import OPERATOR, Tokens
@@ -17,16 +21,19 @@ from guilder.services.identity.tokens import OPERATOR, Tokens
 class IdentityService(v1.Identity):
     """Logins, machine clients and tokens."""
 
-    def __init__(self, database: Store, once: Once, tokens: Tokens, registry: Registry) -> None:
-        """`registry` knows which tenant a slug names."""
+    def __init__(
+        self, database: Store, once: Once, tokens: Tokens, registry: Registry, parties: Parties
+    ) -> None:
+        """`registry` knows which tenant a slug names, `parties` who is known to it."""
         self.store, self.once = database, once
-        self._tokens, self._registry = tokens, registry
+        self._tokens, self._registry, self._parties = tokens, registry, parties
 
     # ── people ──────────────────────────────────────────────────────────────────────────────
 
     @local
     async def create_person(self, tx: Tx, ctx: Context, request: v1.CreatePerson) -> v1.Person:
         """Create a login."""
+        await self._check_party(ctx, request.party)
         row = await store.add_person(tx, ctx.tenant, request)
         if row is None:
             raise v1.LoginTaken()
@@ -52,6 +59,15 @@ class IdentityService(v1.Identity):
             raise NotFound("there is no such person")
         return login.person(row)
 
+    async def _check_party(self, ctx: Context, party: UUID | None) -> None:
+        """A login of nobody, or of another bank's party, would be an orphan."""
+        if party is None:
+            return
+        try:
+            await one(self._parties.known, ctx, PartyId(party_id=party))
+        except NotFound:
+            raise v1.UnknownParty(at="$.party") from None
+
     # ── machine clients ─────────────────────────────────────────────────────────────────────
 
     @local
@@ -61,6 +77,7 @@ class IdentityService(v1.Identity):
         """Create a machine client with a fresh secret."""
         if not request.name.isprintable():
             raise InvalidRequest("the name holds a character that cannot be shown", at="$.name")
+        await self._check_party(ctx, request.party)
         word = secret.fresh()
         row = await store.add_client(tx, ctx.tenant, request, secret.digest(tx.resource, word))
         tx.emit(ctx, "client.created", client=row["id"], party=row["party"])

@@ -19,6 +19,7 @@ from guilder.contracts.errors import (
     Unauthenticated,
 )
 from guilder.contracts.identity import v1
+from guilder.contracts.parties.v1 import CreateParty, Parties
 from guilder.contracts.registry.v1 import UnknownTenant
 
 FIRST = "00000000-0000-0000-0000-000000000001"
@@ -50,12 +51,17 @@ async def log_of(identity, name: str, id_) -> list:
     return seen
 
 
+async def customer(world, bank) -> UUID:
+    request = CreateParty(kind="person", name="Jana")
+    return (await world.client(Parties).create(bank.manager.ctx(), request)).id
+
+
 # ── people ───────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_people_have_logins_of_their_own_within_a_tenant(world):
     identity, bank, other = world.client(v1.Identity), *[await make_bank(world) for _ in "12"]
-    party, ctx = new_id(), bank.manager.ctx()
+    party, ctx = await customer(world, bank), bank.manager.ctx()
     request = v1.CreatePerson(login="jana", party=party)
     made = await identity.create_person(ctx, request)
     assert (made.login, made.party, made.state) == ("jana", party, "active")
@@ -108,11 +114,28 @@ def test_odd_logins_are_refused_at_the_door(login):
         msgspec.convert({"login": login}, v1.CreatePerson)
 
 
+@pytest.mark.abuse(33)
+async def test_a_login_is_of_a_party_of_its_own_tenant(world):
+    identity, bank, other = world.client(v1.Identity), *[await make_bank(world) for _ in "12"]
+    for party in (new_id(), await customer(world, other)):
+        with pytest.raises(v1.UnknownParty):
+            await identity.create_person(
+                bank.manager.ctx(), v1.CreatePerson(login="jan", party=party)
+            )
+        with pytest.raises(v1.UnknownParty):
+            await identity.create_client(
+                bank.manager.ctx(), v1.CreateClient(name="till", party=party)
+            )
+    page = await identity.people(bank.manager.ctx(), v1.PageQuery())
+    assert page.items == []
+
+
 # ── machine clients ──────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_client_signs_in_with_its_secret_alone(world):
-    identity, bank, party = world.client(v1.Identity), await make_bank(world), new_id()
+    identity, bank = world.client(v1.Identity), await make_bank(world)
+    party = await customer(world, bank)
     ctx, request = bank.manager.ctx(), v1.CreateClient(name="till", party=party)
     made = await identity.create_client(ctx, request)
     assert len(base64.urlsafe_b64decode(made.client_secret + "=")) == 32
@@ -218,7 +241,7 @@ async def test_the_first_operator_signs_in_with_the_secret_of_the_file(world):
 
 async def test_an_operator_mints_and_both_logs_say_so(world):
     identity, bank = world.client(v1.Identity), await make_bank(world)
-    party = new_id()
+    party = await customer(world, bank)
     made = await identity.create_person(
         bank.manager.ctx(), v1.CreatePerson(login="eva", party=party)
     )
