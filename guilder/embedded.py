@@ -28,6 +28,7 @@ from guilder.chassis.postgres import Cluster
 from guilder.chassis.process import Build, Process
 from guilder.chassis.serve import service_routes
 from guilder.chassis.store import ConnectArgs, provision
+from guilder.chassis.supervise import SuperviseError
 from guilder.chassis.token import CallKeys
 from guilder.contracts.catalogue import all_contracts
 from guilder.gateway.app import Gateway
@@ -36,6 +37,7 @@ from guilder.gateway.strict import server_settings
 
 READY = "ready.json"
 SOCKET = "host.sock"
+CALL_KEY = "call.key"
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,16 @@ class Home:
         return Cluster(self.data / "postgres", settings=dict(settings or {}))
 
     def prepare(self) -> None:
-        """Make the folders; secrets are private."""
+        """Make the folders; SuperviseError when the secrets of an existing cluster are gone."""
         self.data.mkdir(parents=True, exist_ok=True)
         self.secrets.mkdir(mode=0o700, exist_ok=True)
+        if (self.data / "postgres").exists() and not (self.secrets / CALL_KEY).exists():
+            raise SuperviseError(
+                f"{self.secrets} was lost, and what is in the databases does not open without it. "
+                "Restore that folder from its backup and try again."
+            )
         self.run.mkdir(mode=0o700, exist_ok=True)
+        self.secret(CALL_KEY)
 
     def secret(self, name: str) -> str:
         """A random secret of this platform, made on first use."""
@@ -76,7 +84,7 @@ class Home:
 
     def call_keys(self) -> CallKeys:
         """The keys between our own processes."""
-        return CallKeys(self.secret("call.key").encode())
+        return CallKeys(self.secret(CALL_KEY).encode())
 
 
 def builds() -> dict[str, Build]:

@@ -11,7 +11,10 @@ def private_file(path: Path, make: Callable[[], bytes]) -> bytes:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         _write_new(path, make())
-    return path.read_bytes()
+    content = path.read_bytes()
+    if not content:
+        raise OSError(f"{path} is empty: restore it from the backup of the secrets folder")
+    return content
 
 
 def _write_new(path: Path, content: bytes) -> None:

@@ -56,8 +56,8 @@ def up(data: Path, port: int, demo: bool, in_background: bool, as_json: bool) ->
     Example: guilder up --demo --detach
     """
     home = Home(data.absolute())
-    home.prepare()
     try:
+        home.prepare()
         if in_background:
             _up_detached(home, port)
             _announce(home, data, demo, as_json)

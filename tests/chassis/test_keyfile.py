@@ -34,3 +34,9 @@ def test_a_crash_while_writing_leaves_no_half_secret(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         private_file(tmp_path / "x.key", lambda: b"secret")
     assert [p.name for p in tmp_path.iterdir()] == []
+
+
+def test_an_empty_file_is_no_secret(tmp_path):
+    (tmp_path / "key").touch()
+    with pytest.raises(OSError, match="restore"):
+        private_file(tmp_path / "key", lambda: b"new")

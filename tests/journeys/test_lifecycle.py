@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,3 +149,13 @@ def test_an_external_postgresql_is_a_setting(data, tmp_path, monkeypatch):
         assert elsewhere.running()
     finally:
         elsewhere.stop()
+
+
+def test_lost_secrets_are_said_and_never_made_anew(data):
+    up(data)
+    guilder("down", data=data)
+    shutil.rmtree(data / "secrets")
+    done = guilder("up", "--port", "0", "--detach", data=data, check=False)
+    assert done.returncode == 1
+    assert "backup" in done.stderr
+    assert list((data / "secrets").iterdir()) == []

@@ -31,8 +31,11 @@ class MasterKeys:
     def unwrap(self, tenant: int, subject: UUID, epoch: int, wrapped: bytes) -> bytes:
         """Decrypt a data key; Internal when it is not this subject's or was changed."""
         bound = f"{tenant}|{subject}|{epoch}".encode()
+        name = f"epoch-{epoch}"
+        if name not in self._keys and not self._path(name).exists():  # never make it anew
+            raise Internal(f"the master key of epoch {epoch} is gone: restore the secrets folder")
         try:
-            master = AESGCM(self._master(f"epoch-{epoch}"))
+            master = AESGCM(self._master(name))
             return master.decrypt(wrapped[:12], wrapped[12:], bound)
         except InvalidTag:
             raise Internal("a data key does not open: it was changed or moved") from None
@@ -43,6 +46,8 @@ class MasterKeys:
 
     def _master(self, name: str) -> bytes:
         if name not in self._keys:
-            path = self._folder / f"{name}.key"
-            self._keys[name] = private_file(path, lambda: secrets.token_bytes(32))
+            self._keys[name] = private_file(self._path(name), lambda: secrets.token_bytes(32))
         return self._keys[name]
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.key"

@@ -5,8 +5,9 @@ import pytest
 from guilder.chassis.testing import new_id, somebody
 from guilder.contracts.context import Call
 from guilder.contracts.declare import EventQuery, Nothing
-from guilder.contracts.errors import KeyReused
+from guilder.contracts.errors import Internal, KeyReused
 from guilder.contracts.vault import v1
+from guilder.services.vault.master import MasterKeys
 
 
 async def one_key(vault, who, subject, epoch=None):
@@ -83,3 +84,13 @@ async def test_the_vault_finds_a_changed_key(direct):
     assert [f.check for f in found] == ["data-key"]
     async with direct.process.stores["vault"].tx(907) as tx:
         await tx.execute("DELETE FROM data_key WHERE subject=$1", subject)
+
+
+def test_a_lost_master_key_is_said_and_never_made_anew(tmp_path):
+    subject = new_id()
+    wrapped = MasterKeys(tmp_path).wrap(1, subject, 1, bytes(32))
+    assert MasterKeys(tmp_path).unwrap(1, subject, 1, wrapped) == bytes(32)
+    (tmp_path / "epoch-1.key").unlink()
+    with pytest.raises(Internal, match="restore"):
+        MasterKeys(tmp_path).unwrap(1, subject, 1, wrapped)
+    assert list(tmp_path.iterdir()) == []
