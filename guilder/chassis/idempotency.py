@@ -25,6 +25,9 @@ from guilder.contracts.values import uuid7
 LEASE = timedelta(seconds=30)
 """How long a claimed command belongs to the process that works on it."""
 
+ASK_AGAIN = 2
+"""Most seconds until a repeat is worth it: what is in flight mostly ends long before its lease."""
+
 KEEP = timedelta(days=40)
 """How long finished keys and answers are kept (the promise is 30 days)."""
 
@@ -258,7 +261,8 @@ class Once:
             )
         if row["status"] is None:
             left = (row["lease_until"] - tx.at).total_seconds()
-            raise InFlight(retry_after=max(1, int(left) + 1), resource=str(row["resource"]))
+            soon = min(max(1, int(left) + 1), ASK_AGAIN)
+            raise InFlight(retry_after=soon, resource=str(row["resource"]))
         return await self._replayed(ctx, row)
 
     async def outcome(self, tx: Tx, ctx: Context) -> Replayed:

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import asyncpg
 import msgspec
 import structlog
 from starlette.requests import Request as HttpRequest
@@ -20,6 +19,7 @@ from starlette.routing import Route
 
 from guilder.chassis.contract import convert, decode, encode, read_json, read_request
 from guilder.chassis.idempotency import Replayed
+from guilder.chassis.store import OUTAGES
 from guilder.chassis.token import HEADER, CallKeys, digest
 from guilder.contracts.context import Call, Context
 from guilder.contracts.declare import Contract, Operation
@@ -198,7 +198,7 @@ async def _guarded(operation: Operation, ctx: Context, run: Callable[[], Awaitab
         problem = found
     except TimeoutError:
         problem = DeadlineExceeded(f"{operation.id} took longer than allowed", retry_after=1)
-    except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+    except OUTAGES as error:
         log.warning("unavailable", operation=operation.id, request=ctx.request, error=repr(error))
         problem = Unavailable(f"{operation.contract} does not answer", retry_after=1)
     except Exception:

@@ -20,6 +20,15 @@ from guilder.chassis.clock import Clock
 from guilder.contracts.context import Context
 from guilder.contracts.values import uuid7
 
+OUTAGES = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
+"""What a database raises that is gone, starting, stopping or full: try again, nothing is wrong."""
+
 ConnectArgs = dict[str, Any]
 """Keyword arguments for asyncpg.connect: host, port, user, password, database."""
 

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from uuid import UUID
 
-import asyncpg
 import structlog
 
-from guilder.chassis.store import Tx
+from guilder.chassis.store import OUTAGES, Tx
 from guilder.contracts.context import Call
 from guilder.contracts.errors import Internal, Problem, Unavailable
 from guilder.contracts.ledger import v1
@@ -32,7 +31,6 @@ MAX_WAITING = 20_000
 FIRST_LOOK = 500
 """Transfers after which the planner looks at the tables; again each time they have doubled."""
 
-LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 Submitted = Call[v1.JournalEntry]
 Answer = list[Row] | Problem
 
@@ -94,7 +92,7 @@ class Batches:
                 return await self._book(calls)
             except Problem as problem:
                 return [problem] * len(calls)
-            except LOST as error:
+            except OUTAGES as error:
                 log.warning("ledger session lost", error=repr(error), again=again)
             except Exception:
                 log.exception("defect in a batch of the ledger", entries=len(calls))
