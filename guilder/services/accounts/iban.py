@@ -46,6 +46,7 @@ def read(text: str) -> str:
     bare = text.replace(" ", "").upper() if _TYPED.fullmatch(text) else ""
     if not _SHAPE.fullmatch(bare):
         raise BadIban("this has not the shape of an IBAN")
-    if int("".join(str(int(c, 36)) for c in bare[4:] + bare[:4])) % 97 != 1:
-        raise BadIban("the check digits do not hold")
-    return bare
+    try:
+        return str(IBAN(bare))
+    except SchwiftyException:
+        raise BadIban("its country, length or check digits do not hold") from None

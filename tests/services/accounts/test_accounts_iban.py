@@ -78,3 +78,11 @@ def test_a_cursor_fits_its_account_alone(before, account, tenant):
     for other, number in ((UUID(int=account.int ^ 1), tenant), (account, tenant + 1)):
         with pytest.raises(InvalidRequest):
             agreement.read_cursor(number, other, text)
+
+
+def test_a_shortened_iban_whose_check_digits_hold_by_chance_is_bad():
+    short = "DE3997605849000000000"
+    assert int("".join(str(int(c, 36)) for c in short[4:] + short[:4])) % 97 == 1
+    with pytest.raises(BadIban):
+        iban.read(short)
+    assert iban.read("de89 3704 0044 0532 0130 00") == "DE89370400440532013000"
