@@ -1,43 +1,36 @@
-"""The embedded default: PostgreSQL and all services on one machine; alone imports them all.
+"""The embedded platform: PostgreSQL and all services on one machine, in one process or in many.
 
 Below the data directory: `postgres/` the cluster, `secrets/` key files (0700), `run/` what is
-running now. One host process serves the public API over HTTP on loopback and every contract, to
-holders of the call key, on a private unix socket.
+running now. Together: one process, the host, runs the gateway and every service. Split: the
+gateway and every service run as processes of their own. Either way the public API is on loopback,
+and each process has a private unix socket for whoever holds a call key.
 """
 
 import asyncio
-import json
 import os
 import secrets
-import signal
 import socket
+import sys
 from collections.abc import Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from importlib import import_module
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import uvicorn
-from starlette.applications import Starlette
-
-from guilder.chassis.call import TOOLS, callers
-from guilder.chassis.clock import Clock
+from guilder.chassis import short_path
 from guilder.chassis.keyfile import private_file
 from guilder.chassis.postgres import Cluster
-from guilder.chassis.process import Build, Process
-from guilder.chassis.serve import service_routes
 from guilder.chassis.store import ConnectArgs, provision
-from guilder.chassis.supervise import SuperviseError
+from guilder.chassis.supervise import SOCKETS_LINK, Child, SuperviseError
 from guilder.chassis.token import CallKeys
+from guilder.chassis.wire import Address
 from guilder.contracts.catalogue import all_contracts
-from guilder.gateway.app import Gateway
-from guilder.gateway.settings import GatewaySettings
-from guilder.gateway.strict import server_settings
+from guilder.serving.host import SUCCEEDED, Host
+from guilder.serving.plan import GATEWAY, Plan, listen_unix, names
+from guilder.serving.settings import ServeSettings
 
 READY = "ready.json"
-SOCKET = "host.sock"
 CALL_KEY = "call.key"
+HOST = "host"
+"""The process that runs everything."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +51,14 @@ class Home:
 
     @property
     def ready(self) -> Path:
-        """Written by the host when it serves."""
+        """What is running and where; there while the platform serves."""
         return self.run / READY
+
+    def socket_of(self, process: str) -> str:
+        """The private socket of a process; its path fits into an address."""
+        longest = max((*names(), HOST), key=len)
+        folder = short_path.to(self.run.resolve(), f"{longest}.sock", self.run / SOCKETS_LINK)
+        return f"{folder}/{process}.sock"
 
     def cluster(self, settings: Mapping[str, str] | None = None) -> Cluster:
         """The embedded PostgreSQL."""
@@ -87,11 +86,6 @@ class Home:
         return CallKeys(self.secret(CALL_KEY).encode())
 
 
-def builds() -> dict[str, Build]:
-    """The `build` function of every stock service."""
-    return {n: import_module(f"guilder.services.{n}.build").build for n in all_contracts()}
-
-
 def admin_of(home: Home, env: Mapping[str, str]) -> ConnectArgs:
     """How to reach PostgreSQL as its administrator: GUILDER_DATABASE, or the embedded one."""
     dsn = env.get("GUILDER_DATABASE")
@@ -108,96 +102,78 @@ def connect_of(home: Home, admin: ConnectArgs) -> dict[str, ConnectArgs]:
 
 async def provision_all(home: Home, admin: ConnectArgs) -> None:
     """Create or migrate every service's database."""
-    for name in all_contracts():
-        await provision(admin, name, name, home.secret(f"{name}.password"))
+    await asyncio.gather(
+        *(provision(admin, n, n, home.secret(f"{n}.password")) for n in all_contracts())
+    )
 
 
-class _Server(uvicorn.Server):
-    """A server that leaves signals to its host."""
-
-    @contextmanager
-    def capture_signals(self) -> Any:
-        """Do nothing."""
-        yield
+def processes(split: bool) -> list[str]:
+    """The names of the processes of a topology."""
+    return names() if split else [HOST]
 
 
-@dataclass
-class Host:
-    """Gateway and all services in one process."""
+def where(home: Home, split: bool) -> dict[str, str]:
+    """The private socket of each contract's stock edition, and of the gateway."""
+    return {name: home.socket_of(name if split else HOST) for name in names()}
 
-    home: Home
-    listening: socket.socket
-    """Held by the supervisor too, so that a restart of the host drops no connection."""
-    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
-    async def run(self) -> None:
-        """Serve until SIGINT or SIGTERM; `ready.json` appears when the first answer is possible."""
-        stop = asyncio.Event()
-        for name in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(name, stop.set)
-        clock = Clock()
-        admin = admin_of(self.home, self.env)
-        process = Process(
-            builds(), connect_of(self.home, admin), self.home.secrets, clock, self.env
+def plan(home: Home, name: str, private: socket.socket, public: socket.socket | None) -> Plan:
+    """What a process of this platform runs."""
+    together = name == HOST
+    services = tuple(all_contracts()) if together else tuple({name} - {GATEWAY})
+    connect = connect_of(home, admin_of(home, os.environ))
+    return Plan(
+        name=name,
+        services=services,
+        private=private,
+        keys=home.call_keys(),
+        secrets=home.secrets,
+        peers=lambda contract: Address(path=home.socket_of(contract)),
+        connect={service: connect[service] for service in services},
+        public=public if together or name == GATEWAY else None,
+        linger_s=ServeSettings.load().linger_s,
+    )
+
+
+def children(
+    home: Home, split: bool, public: socket.socket, python: str = sys.executable
+) -> list[Child]:
+    """The processes of a topology, each with the sockets that it inherits and we keep."""
+    made = []
+    for name in processes(split):
+        private = listen_unix(Path(home.socket_of(name)))
+        held = [private, public] if name in (HOST, GATEWAY) else [private]
+        for sock in held:
+            os.set_inheritable(sock.fileno(), True)
+        descriptors = [str(sock.fileno()) for sock in held]
+        argv = [python, "-m", "guilder.embedded", str(home.data), name, *descriptors]
+        made.append(
+            Child(
+                name,
+                argv,
+                ready_file=home.run / f"{name}.ready",
+                sockets=held,
+                essential=name == HOST,
+                make_way=SUCCEEDED,
+            )
         )
-        await process.start()
-        servers = [self._public(process, clock), self._private(process)]
-        tasks = [
-            asyncio.create_task(servers[0].serve(sockets=[self.listening])),
-            asyncio.create_task(servers[1].serve()),
-        ]
-        while not all(server.started for server in servers):
-            if any(task.done() for task in tasks):
-                stop.set()
-                break
-            await asyncio.sleep(0.01)
-        self._tell(*self.listening.getsockname()[:2])
-        await stop.wait()
-        self.home.ready.unlink(missing_ok=True)
-        for server in servers:
-            server.should_exit = True
-        await asyncio.gather(*tasks)
-        await process.stop()
+    return made
 
-    def _public(self, process: Process, clock: Clock) -> _Server:
-        contracts = [type(e.service) for e in process.endpoints.values()]
-        settings = GatewaySettings.load(self.env)
-        gateway = Gateway(process.calls("gateway"), contracts, clock, settings)
-        config = uvicorn.Config(gateway, lifespan="off", loop="none", **server_settings())
-        return _Server(config)
 
-    def _private(self, process: Process) -> _Server:
-        keys = self.home.call_keys()
-        routes = []
-        for endpoint in process.endpoints.values():
-            routes += service_routes(endpoint, keys, callers(endpoint.name) & {TOOLS})
-        path = self.home.run / SOCKET
-        path.unlink(missing_ok=True)
-        config = uvicorn.Config(
-            Starlette(routes=routes),
-            uds=str(path),
-            lifespan="off",
-            loop="none",
-            log_config=None,
-            access_log=False,
-        )
-        return _Server(config)
-
-    def _tell(self, address: str, port: int) -> None:
-        facts = {"api": f"http://{address}:{port}", "pid": os.getpid()}
-        draft = self.home.ready.with_suffix(".new")
-        draft.write_text(json.dumps(facts))
-        draft.replace(self.home.ready)
+def _say_ready() -> None:
+    """Write the file that the supervisor waits for."""
+    if told := os.environ.get(Child.READY):
+        Path(told).touch()
 
 
 def main() -> None:
-    """Run the host: `python -m guilder.embedded DATA DESCRIPTOR` of a listening socket."""
-    import sys
-
+    """Run one process: `python -m guilder.embedded DATA NAME PRIVATE [PUBLIC]` (descriptors)."""
     import uvloop
 
-    data, descriptor = sys.argv[1:3]
-    uvloop.run(Host(Home(Path(data)), socket.socket(fileno=int(descriptor))).run())
+    data, name, *descriptors = sys.argv[1:]
+    private, *public = [socket.socket(fileno=int(descriptor)) for descriptor in descriptors]
+    made = plan(Home(Path(data)), name, private, public[0] if public else None)
+    uvloop.run(Host(made, _say_ready).run())
 
 
 if __name__ == "__main__":

@@ -28,6 +28,10 @@ PLATFORM = {
         "address (DSN) of a PostgreSQL to use instead, as its administrator",
     ),
     "GUILDER_DATA": ("`.guilder`", "data directory of the platform, where no `--data` is given"),
+    "GUILDER_READY_FILE": (
+        "",
+        "set by the supervisor for what it starts: the file that says it serves; never set it",
+    ),
     "GUILDER_SUPERVISED_IN": (
         "",
         "set by the supervisor for what it starts, so that leftovers are found; never set it",

@@ -156,7 +156,9 @@ class Remote:
         """Send within the deadline; an unreachable service is an Unavailable outcome."""
         if operation.batch:
             ctx = msgspec.structs.replace(calls[0].ctx, deadline=latest(calls))
-            reply = await self._exchange(operation, operation.path, _batch_body(calls), ctx)
+            # the items of every batch are recognised by ids of their own
+            body = _batch_body(calls)
+            reply = await self._exchange(operation, operation.path, body, ctx, repeatable=True)
             if isinstance(reply, Problem):
                 return [Outcome(problem=reply, status=reply.status) for _ in calls]
             if reply[0] != 200:
@@ -166,13 +168,14 @@ class Remote:
 
     async def _one(self, operation: Operation, call: Call[Any]) -> Outcome:
         path, body = write_request(operation, call.request)
-        reply = await self._exchange(operation, path, body, call.ctx)
+        repeatable = not operation.command or call.ctx.key is not None
+        reply = await self._exchange(operation, path, body, call.ctx, repeatable=repeatable)
         if isinstance(reply, Problem):
             return Outcome(problem=reply, status=reply.status)
         return _read_outcome(operation, *reply)
 
     async def _exchange(
-        self, operation: Operation, path: str, body: bytes, ctx: Context
+        self, operation: Operation, path: str, body: bytes, ctx: Context, *, repeatable: bool
     ) -> tuple[int, bytes, bool] | Problem:
         target, left = f"/{operation.contract}{path}", operation.deadline_ms
         if ctx.deadline:
@@ -189,7 +192,9 @@ class Remote:
         headers = {HEADER: self._keys.sign(claims), "Content-Type": "application/json"}
         try:
             async with asyncio.timeout(max(left, 0) / 1000):
-                reply = await self._wire.request(operation.method, target, headers, body)
+                reply = await self._wire.request(
+                    operation.method, target, headers, body, repeatable=repeatable
+                )
         except TimeoutError:
             return DeadlineExceeded(f"{operation.id} did not answer in time", retry_after=1)
         except OSError:

@@ -39,7 +39,7 @@ async def feed(store: Store, query: EventQuery) -> EventPage:
     while True:
         async with store.tx() as tx:
             rows = await tx.fetch("SELECT * FROM feed_page($1::text::xid8,$2,$3)", xid, n, limit)
-        if rows or left <= 0:
+        if rows or left <= 0 or store.leaving:
             break
         await store.wait_news(min(left, POLL_SECONDS))
         left -= POLL_SECONDS

@@ -23,7 +23,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from typing import Any
 
 import psutil
 
+from guilder.chassis import short_path
 from guilder.chassis.ending import end
 from guilder.chassis.postgres_programs import (
     Account,
@@ -76,8 +76,6 @@ FIXED: Mapping[str, str] = {
 _INITDB = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--data-checksums"]
 _INITDB += ["--builtin-locale=C.UTF-8", "--auth=scram-sha-256", "--no-instructions"]
 _HERE = "/proc/self/cwd" if sys.platform == "linux" else "."
-_ADDRESS_BYTES = 103
-"""The longest path of a socket on every system we run on (Linux 107, macOS 103)."""
 _POLL_SECONDS = 0.01
 _spawned: dict[int, "subprocess.Popen[bytes]"] = {}
 """Postmasters started by this process, kept so that a dead one is reaped, not left a zombie."""
@@ -129,7 +127,7 @@ class Cluster:
                 _end([postmaster], {signal.SIGINT: self.timeout / 2, signal.SIGQUIT: 20.0})
             self._clear_leftovers()
             remove_temporary_programs(self.root)
-            _forget_link(self.root / "socket.link")
+            short_path.forget(self.root / "socket.link")
 
     def running(self) -> bool:
         """Whether its server lives (it may still be starting or stopping)."""
@@ -140,9 +138,7 @@ class Cluster:
     def socket_dir(self) -> str:
         """What a client passes as `host`: an absolute path short enough for a socket."""
         real = self.root.resolve() / "socket"
-        if _fits(real):
-            return str(real)
-        return _link_to(real, self.root / "socket.link")
+        return short_path.to(real, f".s.PGSQL.{self.port}", self.root / "socket.link")
 
     def superuser_dsn(self, database: str = "postgres") -> dict[str, Any]:
         """Keyword arguments of asyncpg.connect for the superuser."""
@@ -333,37 +329,3 @@ def _write_private(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
-
-
-def _fits(folder: Path) -> bool:
-    return len(os.fsencode(folder / f".s.PGSQL.{Cluster.port}")) <= _ADDRESS_BYTES
-
-
-def _link_to(folder: Path, note: Path) -> str:
-    """A short path to `folder`: a link in a private temporary folder remembered in `note`."""
-    link = Path(note.read_text()) if note.exists() else None
-    kept = link is not None and _is_private(link.parent) and link.is_symlink()
-    if link is not None and kept and link.readlink() == folder:
-        return str(link)
-    base = next(path for path in (tempfile.gettempdir(), "/tmp") if len(os.fsencode(path)) < 50)
-    link = Path(tempfile.mkdtemp(prefix="guilder-", dir=base)) / "socket"
-    link.symlink_to(folder)
-    _write_private(note, str(link))
-    return str(link)
-
-
-def _is_private(folder: Path) -> bool:
-    try:
-        status = folder.lstat()
-    except OSError:
-        return False
-    return status.st_uid == os.geteuid() and status.st_mode & 0o777 == 0o700
-
-
-def _forget_link(note: Path) -> None:
-    if note.exists():
-        link = Path(note.read_text())
-        if _is_private(link.parent):
-            link.unlink(missing_ok=True)
-            link.parent.rmdir()
-        note.unlink()

@@ -193,6 +193,11 @@ class Process:
                     while await follower.step():
                         moved = True
 
+    def leave(self) -> None:
+        """Answer what waits for news at once; to be called when the process is told to end."""
+        for store in self.stores.values():
+            store.leave()
+
     async def stop(self) -> None:
         """Stop followers and sweeps, close the stores."""
         for task in self._tasks:

@@ -124,6 +124,8 @@ class Store:
         self._pool: Any = None
         self._sessions: list[Any] = []
         self._news = asyncio.Event()
+        self.leaving = False
+        """Whether this process is about to end: who waits for news is sent on his way."""
 
     async def open(self) -> None:
         """Open the pool; the first connection proves that the database answers."""
@@ -180,6 +182,11 @@ class Store:
         async with self._pool.acquire() as connection:
             rows = await connection.fetch("SELECT seen_tenants() AS tenant")
         return sorted({row["tenant"] for row in rows})
+
+    def leave(self) -> None:
+        """Let nobody wait here any more."""
+        self.leaving = True
+        self.tell()
 
     def tell(self) -> None:
         """Wake whoever waits for news in the log."""

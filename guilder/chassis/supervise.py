@@ -9,25 +9,25 @@ killed supervisor leaves, its successor or `stop_running` ends (see supervised.p
 
 import contextlib
 import os
-import re
 import shutil
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from guilder.chassis import short_path
+from guilder.chassis.child import Child, Run, spawn
+from guilder.chassis.control import SOCKET, Control, Request
 from guilder.chassis.ending import identity, living
+from guilder.chassis.succession import Rolling, Succession
 from guilder.chassis.supervised import (
     CLAIM_SECONDS,
     GRACE_SECONDS,
     LOCK,
-    MARK,
     POLL_SECONDS,
     STATE,
     AlreadyRunning,
@@ -60,44 +60,9 @@ QUICK_DEATHS = 5
 """After so many quick deaths in a row the supervisor gives up."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 LOG_BYTES = 16 * 1024 * 1024
+SOCKETS_LINK = "sockets.link"
+"""Notes where a short path to the folder is (short_path.py)."""
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@dataclass(frozen=True)
-class Child:
-    """What to run. It is ready once `ready()` holds or `ready_file` exists; else when it lives."""
-
-    name: str
-    argv: Sequence[str]
-    env: Mapping[str, str] | None = None
-    """Added to the supervisor's own environment."""
-    ready: Callable[[], bool] | None = None
-    ready_file: Path | None = None
-    """Written by the child; removed before each start."""
-    pass_fds: Sequence[int] = ()
-    """Listening sockets that the supervisor holds, so that a restart drops no connection."""
-
-    def __post_init__(self) -> None:
-        """ValueError for a name that cannot name its log."""
-        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", self.name):
-            raise ValueError(f"{self.name!r} cannot name a child: a-z, 0-9, - and _, at most 64")
-
-    def is_ready(self) -> bool:
-        """Whether it says so; the caller makes sure that it lives."""
-        if self.ready_file is not None and not self.ready_file.exists():
-            return False
-        return self.ready is None or self.ready()
-
-
-@dataclass
-class _Run:
-    child: Child
-    process: "subprocess.Popen[bytes]"
-    identity: str
-    since: float
-    quick_deaths: int = 0
-    restart_at: float | None = None
-    announced: bool = True
 
 
 class Supervisor:
@@ -109,7 +74,9 @@ class Supervisor:
         self._clock = clock
         self._lock: int | None = None
         self._addresses: dict[str, Any] = {}
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, Run] = {}
+        self._successions: dict[str, Succession] = {}
+        self._rolling: Rolling | None = None
         self._handlers: dict[signal.Signals, Any] = {}
         self._stopping = False
 
@@ -159,7 +126,7 @@ class Supervisor:
         """Wait for its readiness; SuperviseError if it dies first or takes `timeout` seconds."""
         run, deadline = self._runs[child.name], time.monotonic() + timeout
         while run.process.poll() is None:
-            if child.is_ready():
+            if run.is_ready():
                 return
             if time.monotonic() > deadline:
                 raise SuperviseError(
@@ -167,27 +134,68 @@ class Supervisor:
                 )
             time.sleep(POLL_SECONDS / 5)
         raise SuperviseError(
-            f"{child.name} ended while starting, {_how(run.process)}. {self._said(child)}"
+            f"{child.name} ended while starting, {run.how_it_ended()}. {self._said(child)}"
         )
 
     def watch(self, ready_again: Callable[[Child], None] | None = None) -> None:
         """Look once: start the dead again after a pause that doubles with each quick death.
 
-        `ready_again` is told when a restarted child is ready. SuperviseError after QUICK_DEATHS.
+        `ready_again` is told when a restarted child is ready. SuperviseError when an essential one
+        has died quickly QUICK_DEATHS times in a row.
         """
+        self._look_at_successions()
         for run in list(self._runs.values()):
+            if run.child.name in self._successions:
+                continue  # its successor is about to take over
             if run.restart_at is not None:
                 if self._clock() >= run.restart_at:
                     new = self._spawn(run.child)
                     new.quick_deaths, new.announced = run.quick_deaths, False
+                    new.restarts = run.restarts + 1
                     self._runs[run.child.name] = new
                     self._write()
             elif run.process.poll() is not None:
                 self._bury(run)
-            elif not run.announced and run.child.is_ready():
+            elif not run.announced and run.is_ready():
                 run.announced = True
                 if ready_again is not None:
                     ready_again(run.child)
+
+    def replace(self, name: str) -> Succession:
+        """Begin to replace a child; `watch` goes on with it."""
+        old = self._runs[name]
+        new = spawn(old.child, self._folder, self._log(old.child), self._clock(), successor=True)
+        made = self._successions[name] = Succession(old, new, self._clock())
+        self._write()
+        return made
+
+    def _look_at_successions(self) -> None:
+        for name, each in list(self._successions.items()):
+            before = each.state
+            each.look(self._clock())
+            if each.state == before:
+                continue
+            if each.state == "leaving":
+                self._runs[name] = each.new
+            if each.state in ("done", "failed"):
+                del self._successions[name]
+            self._write()
+        if self._rolling is not None and self._rolling.step():
+            self._rolling = None
+
+    def answer(self, request: Request) -> None:
+        """Do what was asked over the control socket: `{"restart": [NAME, …]}`."""
+        names = request.words.get("restart")
+        unknown = [name for name in names if name not in self._runs] if names else []
+        if not isinstance(names, list) or not names or unknown:
+            known = ", ".join(self._runs)
+            request.say(done=True, ok=False, detail=f"there is no {unknown}; running: {known}")
+            request.end()
+        elif self._rolling is not None:
+            request.say(done=True, ok=False, detail="another restart is under way; try again later")
+            request.end()
+        else:
+            self._rolling = Rolling(names, request, self.replace)
 
     def run_forever(
         self,
@@ -199,15 +207,20 @@ class Supervisor:
         Returns with the children still running: stop_all comes next. What `check` raises ends it.
         """
         self._on_signals(self._note_stop, _STOPS)
-        check_at = self._clock() + CHECK_SECONDS
-        while not self._stopping:
-            self.watch(ready_again)
-            if self._clock() >= check_at:
-                check_at = self._clock() + CHECK_SECONDS
-                self._keep_logs_small()
-                if check is not None:
-                    check()
-            time.sleep(POLL_SECONDS)
+        control = Control(Path(control_socket(self._folder)))
+        try:
+            check_at = self._clock() + CHECK_SECONDS
+            while not self._stopping:
+                self.watch(ready_again)
+                if self._clock() >= check_at:
+                    check_at = self._clock() + CHECK_SECONDS
+                    self._keep_logs_small()
+                    if check is not None:
+                        check()
+                for request in control.poll(POLL_SECONDS):
+                    self.answer(request)
+        finally:
+            control.close()
 
     def stop_all(self, grace: float = GRACE_SECONDS) -> None:
         """End every child, SIGTERM first, and forget the state; signals cannot interrupt it.
@@ -218,13 +231,16 @@ class Supervisor:
         if self._lock is None:
             return
         self._on_signals(self._note_stop, _STOPS)
-        runs, self._runs = list(self._runs.values()), {}
+        runs = [*self._runs.values(), *(each.new for each in self._successions.values())]
+        runs += [each.old for each in self._successions.values()]
+        self._runs, self._successions, self._rolling = {}, {}, None
         end_all(living([(run.process.pid, run.identity) for run in runs]), grace)
         for run in runs:
             run.process.wait(grace)
-            if run.child.ready_file is not None:
-                run.child.ready_file.unlink(missing_ok=True)
+            if run.ready_file is not None:
+                run.ready_file.unlink(missing_ok=True)
         sweep_folder(self._folder, grace)
+        short_path.forget(self._folder / SOCKETS_LINK)
 
     def release(self) -> None:
         """Give the folder and the signals back."""
@@ -235,32 +251,16 @@ class Supervisor:
             os.close(self._lock)
             self._lock = None
 
-    def _spawn(self, child: Child) -> _Run:
-        if child.ready_file is not None:
-            child.ready_file.unlink(missing_ok=True)
-        environment = {**os.environ, **(child.env or {}), MARK: str(self._folder.resolve())}
-        with self._log(child).open("ab") as log:
-            try:
-                process = subprocess.Popen(
-                    list(child.argv),
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    pass_fds=tuple(child.pass_fds),
-                )
-            except OSError as error:
-                raise SuperviseError(f"{child.name} cannot be run: {error}.") from error
-        return _Run(child, process, identity(process.pid), self._clock())
+    def _spawn(self, child: Child) -> Run:
+        return spawn(child, self._folder, self._log(child), self._clock())
 
-    def _bury(self, run: _Run) -> None:
+    def _bury(self, run: Run) -> None:
         quick = self._clock() - run.since < QUICK_SECONDS
         run.quick_deaths = run.quick_deaths + 1 if quick else 0
-        if run.quick_deaths >= QUICK_DEATHS:
+        if run.quick_deaths >= QUICK_DEATHS and run.child.essential:
             raise SuperviseError(
                 f"{run.child.name} ended {run.quick_deaths} times in a row within "
-                f"{QUICK_SECONDS:g} s of its start, at last {_how(run.process)}; it is not "
+                f"{QUICK_SECONDS:g} s of its start, at last {run.how_it_ended()}; it is not "
                 f"started again. {self._said(run.child)}"
             )
         pause = min(FIRST_PAUSE * 2**run.quick_deaths, LONGEST_PAUSE)
@@ -284,7 +284,10 @@ class Supervisor:
                 os.truncate(log, 0)  # the child appends, so it goes on at the start
 
     def _write(self) -> None:
-        children = [Recorded(r.child.name, r.process.pid, r.identity) for r in self._runs.values()]
+        children = [_recorded(run) for run in self._runs.values()]
+        for each in self._successions.values():
+            other = each.new if each.state == "starting" else each.old
+            children.append(_recorded(other))
         me = os.getpid()
         state = State(me, identity(me), self._addresses, tuple(children))
         draft = self._folder / f"{STATE}.new"
@@ -307,6 +310,11 @@ def _leave(number: int, _: object) -> None:
     raise SystemExit(128 + number)
 
 
-def _how(process: "subprocess.Popen[bytes]") -> str:
-    code = process.returncode
-    return f"by signal {-code}" if code < 0 else f"with exit code {code}"
+def _recorded(run: Run) -> Recorded:
+    return Recorded(run.child.name, run.process.pid, run.identity, run.restarts)
+
+
+def control_socket(run_dir: Path) -> str:
+    """Where the supervisor of a folder listens; short enough for an address."""
+    folder = short_path.to(run_dir.resolve(), SOCKET, run_dir / SOCKETS_LINK)
+    return f"{folder}/{SOCKET}"

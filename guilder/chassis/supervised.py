@@ -50,6 +50,7 @@ class Recorded(msgspec.Struct, frozen=True):
     name: str
     pid: int
     identity: str
+    restarts: int = 0
 
 
 class State(msgspec.Struct, frozen=True):

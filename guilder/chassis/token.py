@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
 
 import msgspec
 
@@ -41,13 +42,14 @@ class CallKeys:
         """`root` is the platform's call secret; pair keys are derived from it."""
         self._root = root
 
-    def _key(self, caller: str, audience: str) -> bytes:
+    def key(self, caller: str, audience: str) -> bytes:
+        """The key of a pair; Unauthenticated where this process does not hold it."""
         return hmac.digest(self._root, f"call:{caller}>{audience}".encode(), "sha256")
 
     def sign(self, claims: Claims) -> str:
         """Write the token."""
         payload = urlsafe_b64encode(msgspec.json.encode(claims))
-        mac = hmac.digest(self._key(claims.iss, claims.aud), payload, "sha256")
+        mac = hmac.digest(self.key(claims.iss, claims.aud), payload, "sha256")
         return (payload + b"." + urlsafe_b64encode(mac)).decode()
 
     def verify(self, token: str, audience: str, operation: str, body: str) -> Claims:
@@ -61,7 +63,7 @@ class CallKeys:
             given = urlsafe_b64decode(mac)
         except (ValueError, msgspec.MsgspecError):
             raise Unauthenticated("the call token cannot be read") from None
-        wanted = hmac.digest(self._key(claims.iss, claims.aud), payload, "sha256")
+        wanted = hmac.digest(self.key(claims.iss, claims.aud), payload, "sha256")
         if not hmac.compare_digest(wanted, given):
             raise Unauthenticated("the call token is not ours")
         if claims.aud != audience or claims.op != operation:
@@ -71,6 +73,22 @@ class CallKeys:
         if not -LIFETIME <= claims.exp - time.time() <= 2 * LIFETIME or claims.exp < time.time():
             raise Unauthenticated("the call token has expired")
         return claims
+
+
+class PairKeys(CallKeys):
+    """The keys of a process that holds those of its own pairs and no others."""
+
+    def __init__(self, pairs: Mapping[str, str]) -> None:
+        """`pairs` maps `caller>audience` to the key in hex; ValueError for what is no key."""
+        super().__init__(b"")
+        self._pairs = {pair: bytes.fromhex(key) for pair, key in pairs.items()}
+
+    def key(self, caller: str, audience: str) -> bytes:
+        """The key of a pair; Unauthenticated where this process does not hold it."""
+        found = self._pairs.get(f"{caller}>{audience}")
+        if found is None:
+            raise Unauthenticated(f"this process holds no key for {caller} calling {audience}")
+        return found
 
 
 def digest(target: str, body: bytes) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import httptools
 
@@ -18,6 +19,29 @@ class Address:
     path: str | None = None
     host: str = "127.0.0.1"
     port: int = 0
+
+    @classmethod
+    def read(cls, text: str) -> "Address":
+        """Read `unix:/path` or `http://host:port`; ValueError says which form is wanted."""
+        if text.startswith("unix:/"):
+            return cls(path=text.removeprefix("unix:"))
+        try:
+            parts = urlsplit(text)
+            if (
+                parts.scheme == "http"
+                and parts.hostname
+                and parts.port
+                and text == (f"http://{parts.netloc}")
+            ):
+                return cls(host=parts.hostname, port=parts.port)
+        except ValueError:
+            pass
+        raise ValueError(f"{text!r} is no address: write unix:/path or http://host:port")
+
+    def __str__(self) -> str:
+        """As `read` takes it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"unix:{self.path}" if self.path is not None else f"http://{host}:{self.port}"
 
 
 @dataclass
@@ -66,25 +90,34 @@ class Wire:
         self.address = address
         self._idle: list[Stream] = []
 
-    async def request(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
+    async def request(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        *,
+        repeatable: bool = False,
+    ) -> Reply:
         """Send one request and read its answer; OSError when nobody answers, or not in HTTP.
 
-        A kept connection that the server closed meanwhile is replaced by a new one, and only
-        before any byte of an answer came.
+        `repeatable`: sending it twice does no harm. Such a request is sent once more, on a new
+        connection, when the first one ended before any byte of an answer: the process behind it
+        has just been replaced, or has died, and the next one takes its connections.
         """
         lines = [f"{method} {path} HTTP/1.1", "Host: guilder", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         data = "\r\n".join([*lines, "", ""]).encode("latin-1") + body
-        reused = bool(self._idle)
+        stream = self._kept()
         while True:
-            stream = self._idle.pop() if reused else await self._connect()
+            stream = stream or await self._connect()
             reply = Reply()
             try:
                 await self._exchange(stream, data, reply)
             except BaseException as error:
                 stream[1].close()
-                if reused and not reply.began and isinstance(error, OSError):
-                    reused = False  # the others may be as old: once, with a fresh one
+                if repeatable and not reply.began and isinstance(error, OSError):
+                    stream, repeatable = None, False  # the other kept ones may be as old
                     continue
                 raise
             if reply.keep_alive and len(self._idle) < MAX_IDLE:
@@ -92,6 +125,15 @@ class Wire:
             else:
                 stream[1].close()
             return reply
+
+    def _kept(self) -> Stream | None:
+        """A kept connection that the other side has not closed meanwhile."""
+        while self._idle:
+            stream = self._idle.pop()
+            if not stream[0].at_eof() and not stream[1].is_closing():
+                return stream
+            stream[1].close()
+        return None
 
     async def _connect(self) -> Stream:
         if self.address.path is not None:

@@ -8,6 +8,7 @@ import click
 from guilder.cli.bench import bench
 from guilder.cli.books import export_command, import_command, verify_command
 from guilder.cli.contracts import contract
+from guilder.cli.processes import keys, restart, serve, status
 from guilder.cli.running import down, up
 from guilder.cli.tenants import tenant, token
 
@@ -44,6 +45,10 @@ def main() -> None:
 for command in (
     up,
     down,
+    status,
+    restart,
+    serve,
+    keys,
     tenant,
     token,
     contract,

@@ -19,7 +19,7 @@ from guilder.contracts.declare import Contract
 from guilder.contracts.errors import Problem, Unavailable
 from guilder.contracts.registry.v1 import Registry, Tenant, WhichTenant
 from guilder.contracts.values import uuid7
-from guilder.embedded import SOCKET, Home
+from guilder.embedded import Home
 
 C = TypeVar("C", bound=Contract)
 A = TypeVar("A")
@@ -34,8 +34,9 @@ class Platform:
     def __init__(self, home: Home) -> None:
         """Nothing is sent yet."""
         self.home = home
-        address = Address(path=str(home.run / SOCKET))
-        self._remote = Remote(address, TOOLS, home.call_keys())
+        self.facts: dict[str, Any] = json.loads(home.ready.read_text())
+        """Where everything is, as `guilder up` wrote it down."""
+        self._remotes: list[Remote] = []
         self._clients: dict[str, Any] = {}
 
     def client(self, contract: type[C]) -> C:
@@ -44,7 +45,10 @@ class Platform:
             raise LookupError(f"tools may not call {contract.contract_name}: calls.toml")
         name = contract.contract_name
         if name not in self._clients:
-            self._clients[name] = make_client(contract, self._remote.send)
+            address = Address(path=self.facts["sockets"][name])
+            remote = Remote(address, TOOLS, self.home.call_keys())
+            self._remotes.append(remote)
+            self._clients[name] = make_client(contract, remote.send)
         client: C = self._clients[name]
         return client
 
@@ -62,7 +66,8 @@ class Platform:
 
     def close(self) -> None:
         """Close the connections."""
-        self._remote.close()
+        for remote in self._remotes:
+            remote.close()
 
 
 def data_option(command: Callable[..., Any]) -> Callable[..., Any]:

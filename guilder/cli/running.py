@@ -17,7 +17,6 @@ import msgspec
 from guilder.chassis.postgres import Cluster, ClusterError
 from guilder.chassis.supervise import (
     AlreadyRunning,
-    Child,
     SuperviseError,
     Supervisor,
     detach,
@@ -26,7 +25,7 @@ from guilder.chassis.supervise import (
 )
 from guilder.cli.demo import Seeded, seed
 from guilder.cli.platform import data_option, json_option, with_platform
-from guilder.embedded import Home, admin_of, provision_all
+from guilder.embedded import Home, admin_of, children, provision_all, where
 
 START_SECONDS = 60.0
 ADDRESS = "127.0.0.1"
@@ -44,11 +43,15 @@ DEMO_FILE = "demo.json"
     type=click.IntRange(0, 65535),
     help="Port on loopback; 0 = any.",
 )
+@click.option("--split", is_flag=True, help="Every service a process of its own.")
 @click.option("--demo", is_flag=True, help="Make two demo banks with people and accounts.")
 @click.option("--detach", "in_background", is_flag=True, help="Return when the platform is ready.")
 @json_option
-def up(data: Path, port: int, demo: bool, in_background: bool, as_json: bool) -> None:
+def up(data: Path, port: int, split: bool, demo: bool, in_background: bool, as_json: bool) -> None:
     """Run the platform: PostgreSQL, the gateway and every service.
+
+    All of it in one process, or with --split in one process a service, so that each can be
+    restarted and upgraded apart from the others.
 
     Ctrl-C or `guilder down` stops it. An external PostgreSQL is used when GUILDER_DATABASE holds
     its address (postgresql://admin:password@host/postgres).
@@ -59,10 +62,10 @@ def up(data: Path, port: int, demo: bool, in_background: bool, as_json: bool) ->
     try:
         home.prepare()
         if in_background:
-            _up_detached(home, port)
+            _up_detached(home, port, split)
             _announce(home, data, demo, as_json)
         else:
-            _up_here(home, port, lambda: _announce(home, data, demo, as_json))
+            _up_here(home, port, split, lambda: _announce(home, data, demo, as_json))
     except AlreadyRunning:
         _announce(home, data, demo, as_json)
     except (SuperviseError, ClusterError) as error:
@@ -72,7 +75,7 @@ def up(data: Path, port: int, demo: bool, in_background: bool, as_json: bool) ->
         sys.exit(1)
 
 
-def _up_here(home: Home, port: int, ready: Callable[[], None]) -> None:
+def _up_here(home: Home, port: int, split: bool, ready: Callable[[], None]) -> None:
     """Supervise in this process until told to stop."""
     supervisor = Supervisor(home.run)
     supervisor.claim()
@@ -85,22 +88,32 @@ def _up_here(home: Home, port: int, ready: Callable[[], None]) -> None:
         if embedded:
             cluster.start()
         _provision(home)
-        os.set_inheritable(listening.fileno(), True)
-        host = Child(
-            "host",
-            [sys.executable, "-m", "guilder.embedded", str(home.data), str(listening.fileno())],
-            ready_file=home.ready,
-            pass_fds=(listening.fileno(),),
-        )
-        supervisor.start(host)
-        supervisor.wait_ready(host, START_SECONDS)
-        supervisor.publish(json.loads(home.ready.read_text()))
+        started = children(home, split, listening)
+        pids = {child.name: supervisor.start(child) for child in started}
+        for child in started:
+            supervisor.wait_ready(child, START_SECONDS)
+        facts = {
+            "api": "http://{}:{}".format(*listening.getsockname()[:2]),
+            "split": split,
+            "pid": pids[started[0].name],
+            "sockets": where(home, split),
+        }
+        supervisor.publish(facts)
+        _tell(home, facts)
         ready()
         supervisor.run_forever(check=lambda: _keep(cluster) if embedded else None)
     finally:
+        home.ready.unlink(missing_ok=True)
         supervisor.stop_all()
         if embedded:
             cluster.stop()
+
+
+def _tell(home: Home, facts: dict[str, Any]) -> None:
+    """Write down what runs where, whole or not at all."""
+    draft = home.ready.with_suffix(".new")
+    draft.write_text(json.dumps(facts))
+    draft.replace(home.ready)
 
 
 def _listen(port: int) -> socket.socket:
@@ -127,7 +140,7 @@ def _keep(cluster: Cluster) -> None:
         cluster.start()
 
 
-def _up_detached(home: Home, port: int) -> None:
+def _up_detached(home: Home, port: int, split: bool) -> None:
     """Start a supervisor in the background and wait until it serves."""
     state = read_state(home.run)
     if state is not None and state.alive:
@@ -142,6 +155,7 @@ def _up_detached(home: Home, port: int) -> None:
         str(home.data),
         "--port",
         str(port),
+        *(["--split"] if split else []),
     ]
     home.ready.unlink(missing_ok=True)
     pid = detach(argv, log)
@@ -164,6 +178,7 @@ def _alive(pid: int) -> bool:
 def _announce(home: Home, data: Path, demo: bool, as_json: bool) -> None:
     """Print where to look and how to sign in."""
     facts: dict[str, Any] = json.loads(home.ready.read_text())
+    del facts["sockets"]
     facts |= {"ok": True, "data": str(data), "docs": f"{facts['api']}/docs"}
     seeded: list[Seeded] = []
     if demo:

@@ -114,7 +114,7 @@ class Gateway:
             who = await self._who(headers)
             ctx = Context(tenant=who.tenant, principal=who.principal, request=request_id)
             await self._admit(who, ctx)
-            ctx = msgspec.structs.replace(ctx, key=_key(headers))
+            ctx = msgspec.structs.replace(ctx, key=_key(headers, operation, request_id))
             outcome = await self._pass_on(operation, names, scope, headers, body, ctx)
         except Problem as problem:
             outcome = Outcome(problem=problem, status=problem.status)
@@ -195,9 +195,15 @@ def _only(method: str, *allowed: str) -> None:
         raise MethodNotAllowed(f"use {' or '.join(allowed)}", allow=list(allowed))
 
 
-def _key(headers: dict[str, str]) -> str | None:
-    """The Idempotency-Key, if there is one that may be a key."""
+def _key(headers: dict[str, str], operation: Operation, request_id: str) -> str | None:
+    """The Idempotency-Key, if it may be one.
+
+    A command that came without gets the request's id: so it may be sent again between our own
+    processes when one of them is replaced meanwhile. What moves money needs a key of the client's.
+    """
     key = headers.get("idempotency-key")
+    if key is None and operation.command and not operation.moves_money:
+        return request_id
     if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
         raise InvalidRequest(
             "Idempotency-Key must have 1 to 255 printable ASCII characters", at="header"

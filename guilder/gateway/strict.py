@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
+from guilder.chassis.listen import is_leaving
 from guilder.gateway import limits
 from guilder.gateway.limits import Incoming, Phase, Refusal, RequestReader
 
@@ -252,6 +253,8 @@ class StrictProtocol(HttpToolsProtocol):
             if pair[0] not in INTERNAL_NAMES and not pair[0].startswith(INTERNAL_PREFIXES)
         ]
         super().on_headers_complete()
+        if is_leaving(self.server_state):
+            self.cycle.keep_alive = False  # told in the answer, so that nobody sends into a void
 
     def pause_writing(self) -> None:
         """The peer reads too slowly: it has `write_seconds` to catch up."""

@@ -16,24 +16,34 @@ MAY: dict[str, set[str]] = {
     "services": {"contracts", "chassis"},
     "books": {"contracts", "chassis"},
     "importing": {"contracts", "chassis"},
-    "embedded": {"contracts", "chassis", "gateway", "services"},
+    "serving": {"contracts", "chassis", "gateway", "services"},
+    "embedded": {"contracts", "chassis", "serving"},
     "bench": {"contracts", "chassis", "embedded"},
-    "cli": {"contracts", "chassis", "gateway", "books", "importing", "embedded", "bench"},
+    "cli": {
+        "contracts",
+        "chassis",
+        "gateway",
+        "books",
+        "importing",
+        "serving",
+        "embedded",
+        "bench",
+    },
 }
 """Each part of the house and the other parts it may import; a new part must be entered here."""
 
 BY_NAME = {
-    "guilder.embedded": "wires the whole platform",
+    "guilder.serving.host": "builds the services of one process",
     "guilder.chassis.testing": "builds the services that a test names, in one process",
 }
 """Modules that may load a service by a string."""
 
 CHASSIS = (
-    "batch call clock contract ending events guard idempotency keyfile observe postgres"
-    " postgres_programs process seal selfcheck serve settings store supervise supervised testing"
-    " token wire"
+    "batch call child clock contract control ending events guard idempotency keyfile listen observe"
+    " postgres postgres_programs process seal selfcheck serve settings short_path store succession"
+    " supervise supervised testing token wire"
 )
-"""The closed list of what every service stands on (docs/decisions/0002)."""
+"""The closed list of what every service stands on (docs/decisions/0002, 0005)."""
 
 IN_CONTRACTS = {"msgspec"}
 NO_IO = {"asyncio", "http", "os", "pathlib", "socket", "sqlite3", "subprocess", "urllib"}

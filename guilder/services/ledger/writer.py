@@ -14,6 +14,9 @@ from guilder.chassis.store import Store, Tx
 from guilder.contracts.errors import Unavailable
 from guilder.services.ledger.store import take_lock
 
+LOCK_TRIES, LOCK_PAUSE = 120, 0.025
+"""How often the lock is asked for, and seconds between: three seconds in all."""
+
 
 class Writer(Store):
     """A store whose every transaction runs on the fenced session, one at a time."""
@@ -42,8 +45,13 @@ class Writer(Store):
         if self._fenced is not None and not self._fenced.is_closed():
             return self._fenced
         session = await self._readers.session()
-        if not await take_lock(session):
-            await session.close()
-            raise Unavailable("another process is the writer of this ledger", retry_after=1)
-        self._fenced = session
-        return session
+        try:
+            for _ in range(LOCK_TRIES):  # a process that is being replaced gives it up soon
+                if await take_lock(session):
+                    self._fenced = session
+                    return session
+                await self.clock.sleep(LOCK_PAUSE)
+        finally:
+            if self._fenced is not session:
+                session.terminate()
+        raise Unavailable("another process is the writer of this ledger", retry_after=1)

@@ -1,0 +1,176 @@
+"""`guilder status`, `guilder restart`, `guilder serve` and `guilder keys`."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from guilder.chassis.control import ask
+from guilder.chassis.supervise import State, SuperviseError, control_socket, read_state
+from guilder.chassis.wire import Address, Wire
+from guilder.cli.platform import data_option, json_option
+from guilder.embedded import Home
+from guilder.serving.host import Host
+from guilder.serving.plan import ServeError, from_settings, names, pair_keys
+
+LINE_SECONDS = 150.0
+"""How long a step of a restart may take before we stop waiting for news of it."""
+HEALTH_SECONDS = 2.0
+
+
+@click.command()
+@click.argument("names_", metavar="[NAME]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every process, one after the other.")
+@data_option
+@json_option
+def restart(names_: tuple[str, ...], everything: bool, data: Path, as_json: bool) -> None:
+    """Replace processes while they serve: the new one is ready before the old one leaves.
+
+    One at a time; ends at the first that does not get ready, and the old one goes on.
+
+    Example: guilder restart pricing
+    """
+    home = Home(data.absolute())
+    state = _running(home)
+    chosen = [child.name for child in state.children] if everything else list(names_)
+    if not chosen:
+        raise click.UsageError("name a process, or say --all")
+    ok, lines = False, []
+    try:
+        for line in ask(control_socket(home.run), LINE_SECONDS, restart=chosen):
+            lines.append(line)
+            ok = line.get("ok", ok)
+            if not as_json and "name" in line:
+                more = f" ({line['detail']})" if line["detail"] else ""
+                click.echo(f"{line['name']:<14} {line['state']}{more}")
+            elif not as_json and "detail" in line:
+                click.echo(line["detail"], err=True)
+    except SuperviseError as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        click.echo(json.dumps({"ok": ok, "steps": lines[:-1]}))
+    if not ok:
+        sys.exit(1)
+
+
+def _running(home: Home) -> State:
+    state = read_state(home.run)
+    if state is None or not state.alive:
+        raise click.ClickException(
+            f"no platform is running in {home.data}; start it with `guilder up`"
+        )
+    return state
+
+
+@click.command()
+@data_option
+@json_option
+def status(data: Path, as_json: bool) -> None:
+    """Show the processes: versions, health, what they know of bindings, feeds and their lag.
+
+    Ends with status 1 unless everything is ready.
+
+    Example: guilder status
+    """
+    home = Home(data.absolute())
+    state = _running(home)
+    found = asyncio.run(_ask_all(home, state))
+    ok = all(process["ready"] for process in found)
+    if as_json:
+        facts = {"ok": ok, "supervisor": state.pid, "addresses": state.addresses}
+        click.echo(json.dumps(facts | {"processes": found}))
+    else:
+        api = state.addresses.get("api", "not yet")
+        click.echo(f"supervisor {state.pid}   API {api}")
+        click.echo("\n".join(_table(found)))
+    if not ok:
+        sys.exit(1)
+
+
+async def _ask_all(home: Home, state: State) -> list[dict[str, Any]]:
+    return list(await asyncio.gather(*(_ask(home, child) for child in state.children)))
+
+
+async def _ask(home: Home, child: Any) -> dict[str, Any]:
+    """What a process says of itself; `ready` is false where it says nothing."""
+    facts = {**msgspec.to_builtins(child), "ready": False}
+    del facts["identity"]
+    wire = Wire(Address(path=home.socket_of(child.name)))
+    try:
+        async with asyncio.timeout(HEALTH_SECONDS):
+            reply = await wire.request("GET", "/health", {}, b"", repeatable=True)
+        said: dict[str, Any] = json.loads(reply.body)
+        return facts | said | {"name": child.name}
+    except (OSError, TimeoutError, ValueError) as error:
+        return facts | {"error": str(error) or "no answer"}
+    finally:
+        wire.close()
+
+
+def _table(found: list[dict[str, Any]]) -> list[str]:
+    lines = [f"{'process':<14} {'pid':>7} {'version':<8} {'restarts':>8}  health"]
+    for process in found:
+        health = "ready" if process["ready"] else process.get("error") or "not ready"
+        directory = process.get("directory") or {}
+        if directory.get("stale"):
+            health += f", bindings stale for {directory['heard_s']:.0f} s"
+        version = process.get("version", "?")
+        lines.append(
+            f"{process['name']:<14} {process['pid']:>7} {version:<8} {process['restarts']:>8}"
+            f"  {health}"
+        )
+    feeds = [feed for process in found for feed in process.get("feeds", ())]
+    if feeds:
+        lines += ["", f"{'follower':<14} {'feed':<22} {'position':<16} behind"]
+        for feed in feeds:
+            trouble = f"  {feed['error']}" if feed.get("error") else ""
+            lines.append(
+                f"{feed['follower']:<14} {feed['feed']:<22} {feed['position'] or '0.0':<16}"
+                f" {feed['behind_s']:.1f} s{trouble}"
+            )
+    return lines
+
+
+@click.command()
+@click.argument("name", type=click.Choice(names()), metavar="NAME")
+@click.option("--json", "as_json", is_flag=True, help="Say as JSON that it is ready, or why not.")
+def serve(name: str, as_json: bool) -> None:
+    """Run the gateway or one service as a process of its own, from settings alone.
+
+    The settings are environment variables (docs/reference/settings.md): where it listens, where
+    its database is, where the others are, and its call keys.
+
+    Example: GUILDER_SERVE_LISTEN=unix:/run/pricing.sock guilder serve pricing
+    """
+    import uvloop
+
+    def ready() -> None:
+        click.echo(json.dumps({"ok": True, "pid": os.getpid()}) if as_json else f"{name} serves")
+
+    try:
+        uvloop.run(Host(from_settings(name, os.environ), ready).run())
+    except ServeError as error:
+        if as_json:
+            click.echo(json.dumps({"ok": False, "error": str(error)}))
+        click.echo(f"guilder serve: {error}", err=True)
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("name", type=click.Choice(names()), metavar="NAME")
+@data_option
+@click.option("--json", "as_json", is_flag=True, help="The same: it is JSON.")
+def keys(name: str, data: Path, as_json: bool) -> None:
+    """Print the call keys that a process needs to run elsewhere. They are secrets.
+
+    Example: guilder keys pricing > pricing.keys
+    """
+    home = Home(data.absolute())
+    if not home.secrets.exists():
+        raise click.ClickException(f"there is no platform in {data}")
+    click.echo(json.dumps(pair_keys(home.call_keys(), name), indent=1))

@@ -1,0 +1,1 @@
+"""One process of the platform: the gateway, a service or several, behind sockets it was handed."""

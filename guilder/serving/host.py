@@ -1,0 +1,94 @@
+"""Runs a plan: opens what it needs, serves until told to leave, leaves without dropping a call."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from importlib import import_module
+
+from starlette.applications import Starlette
+
+from guilder.chassis.call import Direct, Remote, Road, callers
+from guilder.chassis.clock import Clock
+from guilder.chassis.listen import Server, private_server
+from guilder.chassis.process import Build, Process
+from guilder.chassis.serve import service_routes
+from guilder.contracts.catalogue import all_contracts
+from guilder.gateway.app import Gateway
+from guilder.gateway.settings import GatewaySettings
+from guilder.gateway.strict import server_settings
+from guilder.serving.plan import GATEWAY, Plan
+
+SUCCEEDED = signal.SIGUSR1
+"""Sent to a process whose successor serves already: it may take its time to leave."""
+
+
+def builds(names: tuple[str, ...]) -> dict[str, Build]:
+    """The `build` function of stock services."""
+    return {name: import_module(f"guilder.services.{name}.build").build for name in names}
+
+
+class Host:
+    """One process, from its start to its end."""
+
+    def __init__(self, plan: Plan, ready: Callable[[], None]) -> None:
+        """`ready` is called when the first answer is possible."""
+        self.plan, self._ready = plan, ready
+        clock = Clock()
+        self._process = Process(
+            builds(plan.services), plan.connect, plan.secrets, clock, plan.env, far=self._road
+        )
+        self._clock = clock
+        self._remotes: dict[tuple[str, str], Remote] = {}
+        self._stop = asyncio.Event()
+        self._linger = 0.0
+
+    async def run(self) -> None:
+        """Serve until SIGINT, SIGTERM, or until a successor does."""
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, self._stop.set)
+        loop.add_signal_handler(SUCCEEDED, self._make_way)
+        await self._process.start()
+        servers = [(self._private(), self.plan.private)]
+        if self.plan.public is not None:
+            servers.append((self._public(), self.plan.public))
+        tasks = [loop.create_task(server.serve(sockets=[sock])) for server, sock in servers]
+        while not all(server.started for server, _ in servers):  # uvicorn offers no event
+            if any(task.done() for task in tasks):
+                self._stop.set()
+                break
+            await asyncio.sleep(0.01)
+        self._ready()
+        await self._stop.wait()
+        for server, sock in servers:
+            server.leave(self._linger if sock is self.plan.public else 0.0)
+        self._process.leave()
+        await asyncio.gather(*tasks)
+        await self._process.stop()
+        for remote in self._remotes.values():
+            remote.close()
+
+    def _make_way(self) -> None:
+        self._linger = self.plan.linger_s
+        self._stop.set()
+
+    def _road(self, contract: str, caller: str) -> Road:
+        endpoint = self._process.endpoints.get(contract)
+        if endpoint is not None:
+            return Direct(endpoint, caller)
+        if (contract, caller) not in self._remotes:
+            remote = Remote(self.plan.peers(contract), caller, self.plan.keys)
+            self._remotes[contract, caller] = remote
+        return self._remotes[contract, caller]
+
+    def _public(self) -> Server:
+        settings = GatewaySettings.load(self.plan.env)
+        contracts = list(all_contracts().values())
+        gateway = Gateway(self._process.calls(GATEWAY), contracts, self._clock, settings)
+        return Server(gateway, **server_settings())
+
+    def _private(self) -> Server:
+        routes = []
+        for endpoint in self._process.endpoints.values():
+            routes += service_routes(endpoint, self.plan.keys, callers(endpoint.name))
+        return private_server(Starlette(routes=routes))
