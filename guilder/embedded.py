@@ -1,9 +1,10 @@
 """The embedded platform: PostgreSQL and all services on one machine, in one process or in many.
 
-Below the data directory: `postgres/` the cluster, `secrets/` key files (0700), `run/` what is
-running now. Together: one process, the host, runs the gateway and every service. Split: the
-gateway and every service run as processes of their own. Either way the public API is on loopback,
-and each process has a private unix socket for whoever holds a call key.
+Below the data directory: `postgres/` the cluster of all services but the vault, `vault/` the
+vault's own, `secrets/` key files (0700), `run/` what is running now. Together: one process, the
+host, runs the gateway and every service. Split: the gateway and every service run as processes of
+their own. Either way the public API is on loopback, and each process has a private unix socket for
+whoever holds a call key.
 """
 
 import asyncio
@@ -11,9 +12,12 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+import asyncpg
 
 from guilder.chassis import short_path
 from guilder.chassis.keyfile import private_file
@@ -31,6 +35,22 @@ READY = "ready.json"
 CALL_KEY = "call.key"
 HOST = "host"
 """The process that runs everything."""
+
+TOGETHER_LINGER_S = 0.5
+"""Seconds for which a replaced host stays: its ledger holds the lock that its successor waits for.
+"""
+
+DATABASE, VAULT_DATABASE = "GUILDER_DATABASE", "GUILDER_VAULT_DATABASE"
+"""Addresses of external servers: of every service but the vault, and of the vault."""
+
+VAULT_SETTINGS = {
+    "cluster_name": "guilder-vault",
+    "shared_buffers": "16MB",
+    "max_connections": "40",
+    "min_wal_size": "32MB",
+    "max_wal_size": "256MB",
+}
+"""The vault holds little: one key per person."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +81,23 @@ class Home:
         return f"{folder}/{process}.sock"
 
     def cluster(self, settings: Mapping[str, str] | None = None) -> Cluster:
-        """The embedded PostgreSQL."""
+        """The embedded PostgreSQL of every service but the vault."""
         return Cluster(self.data / "postgres", settings=dict(settings or {}))
+
+    def vault_cluster(self) -> Cluster:
+        """The vault's own: a log, backups and a moment of restoring of its own (decision 0007)."""
+        return Cluster(self.data / "vault", settings=VAULT_SETTINGS)
+
+    def clusters(self, env: Mapping[str, str]) -> tuple[Cluster, ...]:
+        """Both, or none where PostgreSQL is external; SuperviseError when only one of them is."""
+        given = [name for name in (DATABASE, VAULT_DATABASE) if env.get(name)]
+        if len(given) == 1:
+            raise SuperviseError(
+                f"{given[0]} is set without {(DATABASE, VAULT_DATABASE)[given[0] == DATABASE]}: "
+                "the vault's database has an address of its own, best of another server, so that "
+                "no backup holds personal data and its keys. Set both, or neither."
+            )
+        return () if given else (self.cluster(), self.vault_cluster())
 
     def prepare(self) -> None:
         """Make the folders; SuperviseError when the secrets of an existing cluster are gone."""
@@ -86,25 +121,76 @@ class Home:
         return CallKeys(self.secret(CALL_KEY).encode())
 
 
-def admin_of(home: Home, env: Mapping[str, str]) -> ConnectArgs:
-    """How to reach PostgreSQL as its administrator: GUILDER_DATABASE, or the embedded one."""
-    dsn = env.get("GUILDER_DATABASE")
-    return {"dsn": dsn} if dsn else home.cluster().superuser_dsn()
+def admin_of(home: Home, env: Mapping[str, str], service: str = "") -> ConnectArgs:
+    """How to reach the PostgreSQL of a service as its administrator."""
+    vault = service == "vault"
+    if dsn := env.get(VAULT_DATABASE if vault else DATABASE):
+        return {"dsn": dsn}
+    return (home.vault_cluster() if vault else home.cluster()).superuser_dsn()
 
 
-def connect_of(home: Home, admin: ConnectArgs) -> dict[str, ConnectArgs]:
+def connect_of(home: Home, env: Mapping[str, str]) -> dict[str, ConnectArgs]:
     """How each service logs in to its own database."""
     return {
-        name: {**admin, "database": name, "user": name, "password": home.secret(f"{name}.password")}
+        name: {
+            **admin_of(home, env, name),
+            "database": name,
+            "user": name,
+            "password": home.secret(f"{name}.password"),
+        }
         for name in all_contracts()
     }
 
 
-async def provision_all(home: Home, admin: ConnectArgs) -> None:
-    """Create or migrate every service's database."""
-    await asyncio.gather(
-        *(provision(admin, n, n, home.secret(f"{n}.password")) for n in all_contracts())
-    )
+async def provision_all(home: Home, env: Mapping[str, str]) -> None:
+    """Create or migrate every service's database, the vault's first."""
+    await _vault_is_not_lost(home, env)
+    await _provision(home, env, "vault")
+    others = all_contracts().keys() - {"vault"}
+    await asyncio.gather(*(_provision(home, env, name) for name in others))
+
+
+async def _provision(home: Home, env: Mapping[str, str], name: str) -> None:
+    admin = admin_of(home, env, name)
+    await provision(admin, name, name, home.secret(f"{name}.password"))
+
+
+async def _vault_is_not_lost(home: Home, env: Mapping[str, str]) -> None:
+    """SuperviseError where data was sealed and no vault is: a new one would open none of it."""
+    others = await _databases(admin_of(home, env)) & all_contracts().keys()
+    if others and "vault" not in await _databases(admin_of(home, env, "vault")):
+        raise SuperviseError(
+            "the vault's database is not in its own cluster, and what the other services sealed "
+            "does not open without it. Restore it from its backup. (A data directory from before "
+            "the vault had a cluster of its own cannot be used any more: start a new one.)"
+        )
+
+
+async def _databases(admin: ConnectArgs) -> set[str]:
+    connection = await asyncpg.connect(**admin)
+    try:
+        return {row["datname"] for row in await connection.fetch("SELECT * FROM pg_database")}
+    finally:
+        await connection.close()
+
+
+def start_databases(clusters: Sequence[Cluster]) -> None:
+    """Start them side by side and wait for all; ClusterError of the first that does not."""
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(Cluster.start, clusters))
+
+
+def stop_databases(clusters: Sequence[Cluster]) -> None:
+    """Stop them side by side and wait for all."""
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(Cluster.stop, clusters))
+
+
+def keep_databases(clusters: Sequence[Cluster]) -> None:
+    """Start again what has died."""
+    for cluster in clusters:
+        if not cluster.running():
+            cluster.start()
 
 
 def processes(split: bool) -> list[str]:
@@ -121,7 +207,7 @@ def plan(home: Home, name: str, private: socket.socket, public: socket.socket | 
     """What a process of this platform runs."""
     together = name == HOST
     services = tuple(all_contracts()) if together else tuple({name} - {GATEWAY})
-    connect = connect_of(home, admin_of(home, os.environ))
+    connect = connect_of(home, os.environ)
     return Plan(
         name=name,
         services=services,
@@ -131,7 +217,7 @@ def plan(home: Home, name: str, private: socket.socket, public: socket.socket | 
         peers=lambda contract: Address(path=home.socket_of(contract)),
         connect={service: connect[service] for service in services},
         public=public if together or name == GATEWAY else None,
-        linger_s=ServeSettings.load().linger_s,
+        linger_s=TOGETHER_LINGER_S if together else ServeSettings.load().linger_s,
     )
 
 

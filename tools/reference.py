@@ -25,7 +25,11 @@ FOLDER = ROOT / "docs" / "reference"
 PLATFORM = {
     "GUILDER_DATABASE": (
         "the embedded one",
-        "address (DSN) of a PostgreSQL to use instead, as its administrator",
+        "address (DSN) of a PostgreSQL to use instead, as its administrator; all but the vault",
+    ),
+    "GUILDER_VAULT_DATABASE": (
+        "the embedded one",
+        "address (DSN) of the PostgreSQL of the vault, best another server; set with the other",
     ),
     "GUILDER_DATA": ("`.guilder`", "data directory of the platform, where no `--data` is given"),
     "GUILDER_READY_FILE": (

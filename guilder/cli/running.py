@@ -14,7 +14,7 @@ import asyncpg
 import click
 import msgspec
 
-from guilder.chassis.postgres import Cluster, ClusterError
+from guilder.chassis.postgres import ClusterError
 from guilder.chassis.supervise import (
     AlreadyRunning,
     SuperviseError,
@@ -25,7 +25,15 @@ from guilder.chassis.supervise import (
 )
 from guilder.cli.demo import Seeded, seed
 from guilder.cli.platform import data_option, json_option, with_platform
-from guilder.embedded import Home, admin_of, children, provision_all, where
+from guilder.embedded import (
+    Home,
+    children,
+    keep_databases,
+    provision_all,
+    start_databases,
+    stop_databases,
+    where,
+)
 
 START_SECONDS = 60.0
 ADDRESS = "127.0.0.1"
@@ -53,8 +61,8 @@ def up(data: Path, port: int, split: bool, demo: bool, in_background: bool, as_j
     All of it in one process, or with --split in one process a service, so that each can be
     restarted and upgraded apart from the others.
 
-    Ctrl-C or `guilder down` stops it. An external PostgreSQL is used when GUILDER_DATABASE holds
-    its address (postgresql://admin:password@host/postgres).
+    Ctrl-C or `guilder down` stops it. External servers are used when GUILDER_DATABASE and
+    GUILDER_VAULT_DATABASE hold their addresses (postgresql://admin:password@host/postgres).
 
     Example: guilder up --demo --detach
     """
@@ -77,16 +85,14 @@ def up(data: Path, port: int, split: bool, demo: bool, in_background: bool, as_j
 
 def _up_here(home: Home, port: int, split: bool, ready: Callable[[], None]) -> None:
     """Supervise in this process until told to stop."""
+    databases = home.clusters(os.environ)
     supervisor = Supervisor(home.run)
     supervisor.claim()
-    embedded = "GUILDER_DATABASE" not in os.environ
-    cluster = home.cluster()
     try:
         supervisor.sweep()
         home.ready.unlink(missing_ok=True)
         listening = _listen(port)  # first: cheap to refuse, and nothing is started in vain
-        if embedded:
-            cluster.start()
+        start_databases(databases)
         _provision(home)
         started = children(home, split, listening)
         pids = {child.name: supervisor.start(child) for child in started}
@@ -101,12 +107,11 @@ def _up_here(home: Home, port: int, split: bool, ready: Callable[[], None]) -> N
         supervisor.publish(facts)
         _tell(home, facts)
         ready()
-        supervisor.run_forever(check=lambda: _keep(cluster) if embedded else None)
+        supervisor.run_forever(check=lambda: keep_databases(databases))
     finally:
         home.ready.unlink(missing_ok=True)
         supervisor.stop_all()
-        if embedded:
-            cluster.stop()
+        stop_databases(databases)
 
 
 def _tell(home: Home, facts: dict[str, Any]) -> None:
@@ -129,15 +134,9 @@ def _listen(port: int) -> socket.socket:
 def _provision(home: Home) -> None:
     """Prepare every service's database; SuperviseError says why it cannot be done."""
     try:
-        asyncio.run(provision_all(home, admin_of(home, os.environ)))
+        asyncio.run(provision_all(home, os.environ))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise SuperviseError(f"the databases cannot be prepared: {error}") from error
-
-
-def _keep(cluster: Cluster) -> None:
-    """Start PostgreSQL again when it has died."""
-    if not cluster.running():
-        cluster.start()
 
 
 def _up_detached(home: Home, port: int, split: bool) -> None:
@@ -213,9 +212,9 @@ def down(data: Path, as_json: bool) -> None:
     """
     home = Home(data.absolute())
     stopped = stop_running(home.run, timeout=30.0) if home.run.exists() else False
-    if (home.data / "postgres").exists():  # left alone by a supervisor that was killed
-        stopped = home.cluster().running() or stopped
-        home.cluster().stop()
+    left = [c for c in (home.cluster(), home.vault_cluster()) if c.root.exists()]
+    stopped = any(cluster.running() for cluster in left) or stopped
+    stop_databases(left)  # those that a killed supervisor left alone
     home.ready.unlink(missing_ok=True)
     if as_json:
         click.echo(json.dumps({"ok": True, "stopped": stopped}))

@@ -88,7 +88,7 @@ def test_a_dead_host_and_a_dead_postgresql_are_started_again(data):
     api = Client(facts["api"])
     os.kill(facts["pid"], signal.SIGKILL)
     soon(lambda: api.send("GET", "/healthz").status, lambda status: status == 200)
-    for process in ours(data / "postgres"):
+    for process in [*ours(data / "postgres"), *ours(data / "vault")]:
         process.kill()
     soon(
         lambda: guilder("tenant", "list", data=data, check=False).returncode,
@@ -133,22 +133,40 @@ def walk(command, path):
         yield from walk(inner, (*path, name))
 
 
-def test_an_external_postgresql_is_a_setting(data, tmp_path, monkeypatch):
-    elsewhere = Cluster(tmp_path / "elsewhere", settings={"fsync": "off"})
-    elsewhere.start()
+def test_external_servers_are_settings_of_which_the_vault_has_its_own(data, tmp_path, monkeypatch):
+    servers = [Cluster(tmp_path / name, {"fsync": "off"}) for name in ("books", "keys")]
     try:
-        admin = elsewhere.superuser_dsn()
-        address = f"postgresql://{admin['user']}:{quote(admin['password'])}@/postgres"
-        where = urlencode({"host": admin["host"], "port": admin["port"]})
-        monkeypatch.setenv("GUILDER_DATABASE", f"{address}?{where}")
+        for name, server in zip(
+            ("GUILDER_DATABASE", "GUILDER_VAULT_DATABASE"), servers, strict=True
+        ):
+            server.start()
+            admin = server.superuser_dsn()
+            address = f"postgresql://{admin['user']}:{quote(admin['password'])}@/postgres"
+            where = urlencode({"host": admin["host"], "port": admin["port"]})
+            monkeypatch.setenv(name, f"{address}?{where}")
         facts = up(data, "--demo")
         assert Client(facts["api"]).send("GET", "/healthz").status == 200
         assert json.loads(guilder("verify", "--json", data=data).stdout)["ok"] is True
         assert not (data / "postgres").exists()
+        assert not (data / "vault").exists()
         guilder("down", data=data)
-        assert elsewhere.running()
+        assert all(server.running() for server in servers)
+        monkeypatch.delenv("GUILDER_VAULT_DATABASE")
+        done = guilder("up", "--port", "0", "--detach", data=data, check=False)
+        assert done.returncode == 1
+        assert "GUILDER_VAULT_DATABASE" in done.stderr
     finally:
-        elsewhere.stop()
+        for server in servers:
+            server.stop()
+
+
+def test_a_lost_vault_is_said_and_never_made_anew(data):
+    up(data)
+    guilder("down", data=data)
+    shutil.rmtree(data / "vault")
+    done = guilder("up", "--port", "0", "--detach", data=data, check=False)
+    assert done.returncode == 1
+    assert "Restore it from its backup" in done.stderr
 
 
 def test_lost_secrets_are_said_and_never_made_anew(data):
