@@ -16,10 +16,13 @@ from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
+from opentelemetry.trace import SpanKind
 
 from guilder.chassis.batch import Gatherer
 from guilder.chassis.contract import convert, decode, encode, plain, read_request, write_request
+from guilder.chassis.hop import sent
 from guilder.chassis.serve import REPLAYED, Endpoint, Outcome, latest, read_batch, write_batch
+from guilder.chassis.tally import Tally
 from guilder.chassis.token import HEADER, LIFETIME, CallKeys, Claims, digest
 from guilder.chassis.wire import Address, Wire
 from guilder.contracts.context import Call, Context
@@ -190,6 +193,7 @@ class Remote:
             ctx=None if operation.batch else msgspec.structs.replace(ctx, deadline=0.0),
         )
         headers = {HEADER: self._keys.sign(claims), "Content-Type": "application/json"}
+        headers |= sent()
         try:
             async with asyncio.timeout(max(left, 0) / 1000):
                 reply = await self._wire.request(
@@ -261,6 +265,7 @@ class Calls:
     def __init__(self, caller: str, roads: Mapping[str, Road], bindings: Bindings) -> None:
         """`roads` maps a contract's name to the road to its stock edition."""
         self.caller, self.bindings = caller, bindings
+        self.tally = Tally(SpanKind.CLIENT)
         self._roads, self._allowed = roads, callees(caller)
 
     def client(self, contract: type[C]) -> C:
@@ -270,7 +275,10 @@ class Calls:
         return make_client(contract, self.send)
 
     async def send(self, operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
-        """Resolve the binding of each call's tenant and send to where it points."""
+        """Resolve the binding of each call's tenant and send to where it points; counted."""
+        return await self.tally.watch(operation, calls, self._send(operation, calls))
+
+    async def _send(self, operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
         groups: dict[str, list[int]] = {}
         for i, call in enumerate(calls):
             binding = self.bindings.resolve(call.ctx.tenant, operation.contract)

@@ -6,22 +6,25 @@ read model is rebuilt by clearing it and following from position 0.
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import structlog
 
 from guilder.chassis.clock import Clock
-from guilder.chassis.store import Store, Tx
+from guilder.chassis.store import OUTAGES, Store, Tx
 from guilder.contracts.context import PLATFORM, Context, Principal
 from guilder.contracts.declare import Contract, Event, EventPage, EventQuery
-from guilder.contracts.errors import InvalidRequest
+from guilder.contracts.errors import InvalidRequest, Problem
 
 log = structlog.get_logger()
 
 PAGE = 500
 POLL_SECONDS = 0.25
 MAX_WAIT_MS = 30_000
+SILENT_SECONDS = 60.0
+"""A follower that has not been answered for so long is behind, whatever the last page said."""
 
 SYSTEM = Principal(id=UUID(int=0), kind="service")
 """Who acts when the platform itself does."""
@@ -86,6 +89,13 @@ class Follower:
         self.store, self.source, self.reactions, self.clock = store, source, reactions, clock
         self.page = page
         self.feed = source.contract_name
+        self.position = ""
+        self.taken = self.failures = 0
+        """Events taken and steps that failed since this process started."""
+        self.error: str | None = None
+        """What the last step failed with: the code of a problem, or an exception's name."""
+        self._heard = clock.monotonic()
+        self._behind_since: datetime | None = None
 
     async def step(self, wait_ms: int = 0) -> int:
         """Take one page; the number of events seen."""
@@ -95,7 +105,22 @@ class Follower:
         page = await self.source.events(_CTX, query)
         if page.events:
             await self._take(page, after)
+        self._took(page)
         return len(page.events)
+
+    def _took(self, page: EventPage) -> None:
+        self.position, self.taken = page.next, self.taken + len(page.events)
+        self.error, self._heard = None, self.clock.monotonic()
+        self._behind_since = page.events[-1].at if len(page.events) >= PAGE else None
+
+    def behind(self) -> float:
+        """Seconds by which it lags: 0 when it has taken all there was."""
+        silent = self.clock.monotonic() - self._heard
+        if self.error is not None or silent > SILENT_SECONDS:
+            return silent
+        if self._behind_since is None:
+            return 0.0
+        return max(0.0, (self.clock.now() - self._behind_since).total_seconds())
 
     async def _take(self, page: EventPage, after: str | None) -> None:
         tenants = sorted({event.tenant for event in page.events})
@@ -133,7 +158,16 @@ class Follower:
                 await self.step(wait_ms=20_000)
                 pause = 0.2
             except Exception as error:
-                log.warning("feed", feed=self.feed, service=self.store.service, error=repr(error))
+                self.failures += 1
+                self.error = error.code if isinstance(error, Problem) else type(error).__name__
+                known = isinstance(error, (Problem, *OUTAGES))
+                log.warning(
+                    "feed",
+                    feed=self.feed,
+                    service=self.store.service,
+                    error=self.error,
+                    exc_info=None if known else error,
+                )
                 await self.clock.sleep(pause)
                 pause = min(pause * 2, 10.0)
 

@@ -4,10 +4,11 @@ and sweeps going. Which services those are, and where the others are, is told by
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 import structlog
@@ -21,10 +22,12 @@ from guilder.chassis.idempotency import Once
 from guilder.chassis.seal import Sealer
 from guilder.chassis.selfcheck import complete
 from guilder.chassis.serve import Endpoint
-from guilder.chassis.store import ConnectArgs, Store
+from guilder.chassis.store import OUTAGES, ConnectArgs, Store
+from guilder.chassis.tally import Lag, Measure
 from guilder.contracts.access.v1 import Access
 from guilder.contracts.context import Context
 from guilder.contracts.declare import Contract
+from guilder.contracts.errors import Problem
 from guilder.contracts.vault.v1 import KeyQuestion, Vault
 
 log = structlog.get_logger()
@@ -37,6 +40,27 @@ class Sweep:
 
     every: float
     work: Callable[[], Awaitable[object]]
+    runs: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """What it does, in a word."""
+        return str(getattr(self.work, "__name__", "sweep"))
+
+    async def once(self) -> None:
+        """Do it, and count it; a failure is logged, the next round tries again."""
+        began = time.monotonic()
+        try:
+            await self.work()
+        except Exception as error:
+            self.failures += 1
+            known = isinstance(error, (Problem, *OUTAGES))
+            log.warning("sweep", sweep=self.name, exc_info=None if known else error)
+        finally:
+            self.runs += 1
+            self.seconds += time.monotonic() - began
 
 
 @dataclass
@@ -65,6 +89,7 @@ class Built:
     service: Contract
     followers: list[Follower] = field(default_factory=list)
     sweeps: list[Sweep] = field(default_factory=list)
+    measures: list[Measure] = field(default_factory=list)
 
 
 Build = Callable[[Parts], Built]
@@ -104,6 +129,15 @@ class Roads(Mapping[str, Road]):
         return len(callees(self._caller))
 
 
+class Known(Protocol):
+    """What a process knows of bindings and windows, and how fresh that is."""
+
+    generation: int
+    stale: bool
+    heard: float
+    """Seconds since the registry was last heard."""
+
+
 class Process:
     """The services of one process."""
 
@@ -115,8 +149,15 @@ class Process:
         clock: Clock,
         env: Mapping[str, str],
         far: Callable[[str, str], Road] | None = None,
+        name: str = "host",
     ) -> None:
         """`far(contract, caller)` gives the road to a service that does not run here."""
+        self.name, self.started_at = name, clock.now()
+        self.draining = False
+        """Whether it is about to end and should be sent nothing new."""
+        self.directory: Known | None = None
+        self.callers: dict[str, Calls] = {}
+        self.lag = Lag()
         self.endpoints: dict[str, Endpoint] = {}
         self.built: dict[str, Built] = {}
         self.stores: dict[str, Store] = {}
@@ -133,7 +174,9 @@ class Process:
 
     def calls(self, caller: str) -> Calls:
         """The clients of a caller in this process."""
-        return Calls(caller, Roads(self, caller), self.bindings)
+        if caller not in self.callers:
+            self.callers[caller] = Calls(caller, Roads(self, caller), self.bindings)
+        return self.callers[caller]
 
     async def start(self, *, background: bool = True) -> None:
         """Open stores and build services; `background` starts followers and sweeps."""
@@ -169,6 +212,7 @@ class Process:
         self.endpoints[name], self.built[name] = endpoint, built
 
     def _begin(self) -> None:
+        self._tasks.append(asyncio.create_task(self.lag.run()))
         for built in self.built.values():
             for follower in built.followers:
                 self._tasks.append(asyncio.create_task(follower.run()))
@@ -177,10 +221,7 @@ class Process:
 
     async def _sweep(self, sweep: Sweep) -> None:
         while True:
-            try:
-                await sweep.work()
-            except Exception as error:
-                log.warning("sweep", work=str(sweep.work), error=repr(error))
+            await sweep.once()
             await self._clock.sleep(sweep.every)
 
     async def settle(self) -> None:
@@ -195,6 +236,7 @@ class Process:
 
     def leave(self) -> None:
         """Answer what waits for news at once; to be called when the process is told to end."""
+        self.draining = True
         for store in self.stores.values():
             store.leave()
 

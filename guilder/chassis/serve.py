@@ -13,13 +13,16 @@ from typing import Any, Protocol
 
 import msgspec
 import structlog
+from opentelemetry.trace import SpanKind
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
 from guilder.chassis.contract import convert, decode, encode, read_json, read_request
+from guilder.chassis.hop import HERE, received
 from guilder.chassis.idempotency import Replayed
 from guilder.chassis.store import OUTAGES
+from guilder.chassis.tally import Tally
 from guilder.chassis.token import HEADER, CallKeys, digest
 from guilder.contracts.context import Call, Context
 from guilder.contracts.declare import Contract, Operation
@@ -92,6 +95,7 @@ class Endpoint:
         self.service = service
         self.contract = type(service)
         self.operations = service.operations()
+        self.tally = Tally(SpanKind.SERVER)
         self._guard = guard
 
     @property
@@ -105,8 +109,18 @@ class Endpoint:
         """Answer calls of one operation; never raises."""
         if caller == GATEWAY:
             calls = [_with_own_key(call) for call in calls]
-        if operation.batch:
-            return await self._batch(operation, caller, calls)
+        here = HERE.set((self.name, calls))
+        try:
+            work = self._batch if operation.batch else self._singles
+            return await self.tally.watch(operation, calls, work(operation, caller, calls))
+        finally:
+            HERE.reset(here)
+
+    async def _singles(
+        self, operation: Operation, caller: str, calls: Sequence[Call[Any]]
+    ) -> list[Outcome]:
+        if len(calls) == 1:
+            return [await self._single(operation, caller, calls[0])]
         return list(await asyncio.gather(*(self._single(operation, caller, c) for c in calls)))
 
     async def _single(self, operation: Operation, caller: str, call: Call[Any]) -> Outcome:
@@ -245,7 +259,8 @@ def _handler(
                 calls = [Call(ctx, request)]
         except Problem as problem:
             return respond(Outcome(problem=problem, status=problem.status))
-        outcomes = await endpoint.dispatch(operation, claims.iss, calls)
+        with received(http.headers.get("traceparent")):
+            outcomes = await endpoint.dispatch(operation, claims.iss, calls)
         return respond(outcomes[0]) if not operation.batch else write_batch(outcomes)
 
     return handle

@@ -5,8 +5,10 @@ borrowing a connection.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -28,6 +30,9 @@ OUTAGES = (
     asyncpg.InsufficientResourcesError,
 )
 """What a database raises that is gone, starting, stopping or full: try again, nothing is wrong."""
+
+PROBE_SECONDS = 1.0
+"""How long a database may take to answer a probe, and how long an answer counts."""
 
 ConnectArgs = dict[str, Any]
 """Keyword arguments for asyncpg.connect: host, port, user, password, database."""
@@ -126,6 +131,13 @@ class Store:
         self._news = asyncio.Event()
         self.leaving = False
         """Whether this process is about to end: who waits for news is sent on his way."""
+        self.waiting, self.wait_seconds = 0, 0.0
+        """Who waits for a connection now, and how long all have waited together."""
+        self.committed = self.rolled_back = 0
+        self.answered = True
+        """What the last probe found."""
+        self._answered_at = 0.0
+        self._probe: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Open the pool; the first connection proves that the database answers."""
@@ -140,6 +152,8 @@ class Store:
 
     async def close(self) -> None:
         """Close the pool and every session."""
+        if self._probe is not None:
+            self._probe.cancel()
         for session in self._sessions:
             await session.close()
         if self._pool is not None:
@@ -157,8 +171,18 @@ class Store:
     @asynccontextmanager
     async def tx(self, *tenants: int) -> AsyncIterator[Tx]:
         """Open a transaction for these tenants; commits at the end, rolls back on any error."""
-        async with self._pool.acquire() as connection, self.on(connection, *tenants) as tx:
-            yield tx
+        self.waiting += 1
+        began = time.monotonic()
+        try:
+            connection = await self._pool.acquire()
+        finally:
+            self.waiting -= 1
+            self.wait_seconds += time.monotonic() - began
+        try:
+            async with self.on(connection, *tenants) as tx:
+                yield tx
+        finally:
+            await self._pool.release(connection)
 
     @asynccontextmanager
     async def on(self, connection: Any, *tenants: int) -> AsyncIterator[Tx]:
@@ -172,10 +196,43 @@ class Store:
             if await connection.execute("COMMIT") != "COMMIT":  # an error in it was passed over
                 raise RuntimeError("the transaction had failed before its end; nothing was written")
         except BaseException:
+            self.rolled_back += 1
             await _undo(connection)
             raise
+        self.committed += 1
+        self._answered_at = time.monotonic()
         if emitted:
             self.tell()
+
+    def connections(self) -> tuple[int, int, int]:
+        """Connections of the pool: in use, idle, and how many there may be."""
+        if self._pool is None:
+            return 0, 0, self._size
+        size, idle = self._pool.get_size(), self._pool.get_idle_size()
+        return size - idle, idle, self._size
+
+    async def answers(self) -> bool:
+        """Whether the database answers; known from the work that is done anyway, where there is.
+
+        Whoever asks meanwhile shares one probe, so that asking takes one connection at most, also
+        where a database that hangs lets the probe outlive those who wait for it.
+        """
+        if self._is_fresh():
+            self.answered = True
+            return True
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._ask())
+        await asyncio.wait({self._probe}, timeout=PROBE_SECONDS)
+        self.answered = self._is_fresh()  # by the probe, or by others: busy is not gone
+        return self.answered
+
+    async def _ask(self) -> None:
+        with contextlib.suppress(TimeoutError, asyncpg.PostgresError, *OUTAGES):
+            async with self.tx() as tx:
+                await tx.value("SELECT 1")
+
+    def _is_fresh(self) -> bool:
+        return time.monotonic() - self._answered_at < PROBE_SECONDS
 
     async def seen_tenants(self) -> list[int]:
         """Every tenant that ever left a trace in this database."""

@@ -7,6 +7,7 @@ from importlib import import_module
 
 from starlette.applications import Starlette
 
+from guilder.chassis import observe
 from guilder.chassis.call import Direct, Remote, Road, callers
 from guilder.chassis.clock import Clock
 from guilder.chassis.listen import Server, private_server
@@ -34,8 +35,9 @@ class Host:
         """`ready` is called when the first answer is possible."""
         self.plan, self._ready = plan, ready
         clock = Clock()
+        made = builds(plan.services)
         self._process = Process(
-            builds(plan.services), plan.connect, plan.secrets, clock, plan.env, far=self._road
+            made, plan.connect, plan.secrets, clock, plan.env, far=self._road, name=plan.name
         )
         self._clock = clock
         self._remotes: dict[tuple[str, str], Remote] = {}
@@ -88,7 +90,7 @@ class Host:
         return Server(gateway, **server_settings())
 
     def _private(self) -> Server:
-        routes = []
+        routes = observe.routes(self._process)
         for endpoint in self._process.endpoints.values():
             routes += service_routes(endpoint, self.plan.keys, callers(endpoint.name))
         return private_server(Starlette(routes=routes))
