@@ -110,6 +110,8 @@ def _up_here(home: Home, port: int, split: bool, ready: Callable[[], None]) -> N
         supervisor.run_forever(check=lambda: keep_databases(databases))
     finally:
         home.ready.unlink(missing_ok=True)
+        for path in where(home, split).values():
+            Path(path).unlink(missing_ok=True)  # nobody is let in any more
         supervisor.stop_all()
         stop_databases(databases)
 

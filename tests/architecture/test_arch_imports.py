@@ -39,9 +39,9 @@ BY_NAME = {
 """Modules that may load a service by a string."""
 
 CHASSIS = (
-    "batch call child clock contract control ending events guard hop idempotency keyfile listen logs"
-    " metrics observe postgres postgres_programs process seal selfcheck serve settings short_path"
-    " store succession supervise supervised tally testing token wire"
+    "batch call child clock contract control ending events guard hop idempotency keyfile listen"
+    " logs metrics observe postgres postgres_programs process seal selfcheck serve settings"
+    " short_path store succession supervise supervised tally testing token wire"
 )
 """The closed list of what every service stands on (docs/decisions/0002, 0005)."""
 
