@@ -29,6 +29,7 @@ from guilder.embedded import (
     Home,
     children,
     keep_databases,
+    processes,
     provision_all,
     start_databases,
     stop_databases,
@@ -110,9 +111,9 @@ def _up_here(home: Home, port: int, split: bool, ready: Callable[[], None]) -> N
         supervisor.run_forever(check=lambda: keep_databases(databases))
     finally:
         home.ready.unlink(missing_ok=True)
-        for path in where(home, split).values():
-            Path(path).unlink(missing_ok=True)  # nobody is let in any more
         supervisor.stop_all()
+        for name in processes(split):
+            (home.run / f"{name}.sock").unlink(missing_ok=True)
         stop_databases(databases)
 
 

@@ -9,7 +9,7 @@ import guilder
 from guilder.chassis.contract import encode, openapi
 from guilder.contracts.declare import Contract
 from guilder.contracts.errors import CATALOGUE
-from guilder.gateway.strict import PROBLEMS
+from guilder.gateway.answers import PROBLEMS
 
 HEADERS = {
     "Cache-Control": "max-age=60",

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from guilder.contracts.errors import CATALOGUE
 from guilder.gateway import strict
+from guilder.gateway.answers import PROBLEMS, STALLED, refused
 from guilder.gateway.limits import BODY_BYTES, HEADER_BYTES, Incoming, Refusal, RequestReader
-from guilder.gateway.strict import PROBLEMS, STALLED, StrictProtocol, refused, server_settings
+from guilder.gateway.strict import StrictProtocol, server_settings
 
 HOST = b"Host: bank.example\r\n"
 GET = b"GET / HTTP/1.1\r\n"
