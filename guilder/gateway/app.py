@@ -25,7 +25,9 @@ from guilder.contracts.identity.v1 import Authenticated, Identity
 from guilder.contracts.registry.v1 import Registry, TenantNumber
 from guilder.contracts.values import uuid7
 from guilder.gateway import oauth
+from guilder.gateway.admission import STRANGERS, Admission
 from guilder.gateway.authenticate import Authenticator
+from guilder.gateway.early import Early
 from guilder.gateway.pages import Pages
 from guilder.gateway.rates import Rates
 from guilder.gateway.refusals import Refusals
@@ -73,13 +75,26 @@ class Gateway:
         self._identity = calls.client(Identity)
         self._registry = calls.client(Registry)
         self._refusals = Refusals(calls.client(Audit), clock, settings.audit_rate)
+        self.admission = Admission(clock, settings.latency_ms, settings.in_flight_max)
         self._authenticator = Authenticator(
-            self._identity, clock, settings.token_cache_s, _stranger("")
+            self._identity,
+            clock,
+            settings.token_cache_s,
+            _stranger(""),
+            self.admission.limiter("authentication"),
         )
         self._tenant_rates = Rates(settings.tenant_rate, clock)
         self._principal_rates = Rates(settings.principal_rate, clock)
         self._stranger_rates = Rates(settings.stranger_rate, clock)
         self._open_until: dict[int, float] = {}
+        self.early_refusal = Early(
+            self._authenticator,
+            self._routes,
+            self._tenant_rates,
+            self._principal_rates,
+            self.admission,
+            self._refusals.unrecorded,
+        ).refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -113,9 +128,12 @@ class Gateway:
             operation_id = operation.id
             who = await self._who(headers)
             ctx = Context(tenant=who.tenant, principal=who.principal, request=request_id)
-            await self._admit(who, ctx)
-            ctx = msgspec.structs.replace(ctx, key=_key(headers, operation, request_id))
-            outcome = await self._pass_on(operation, names, scope, headers, body, ctx)
+            self._within_rates(who)
+            limiter = self.admission.limiter(operation.contract)
+            with limiter.slot(who.tenant, read=not operation.command):
+                await self._tenant_is_open(who, ctx)
+                ctx = msgspec.structs.replace(ctx, key=_key(headers, operation, request_id))
+                outcome = await self._pass_on(operation, names, scope, headers, body, ctx)
         except Problem as problem:
             outcome = Outcome(problem=problem, status=problem.status)
         if outcome.problem is not None:
@@ -133,10 +151,13 @@ class Gateway:
             self._stranger_rates.take("strangers")
             raise
 
-    async def _admit(self, who: Authenticated, ctx: Context) -> None:
-        """Are you within your rates, and is your tenant open."""
+    def _within_rates(self, who: Authenticated) -> None:
+        """Are you, and is your tenant, within the rates."""
         self._tenant_rates.take(who.tenant)
         self._principal_rates.take((who.tenant, who.principal.id))
+
+    async def _tenant_is_open(self, who: Authenticated, ctx: Context) -> None:
+        """Is your tenant open."""
         now = self._clock.monotonic()
         if who.tenant == PLATFORM or self._open_until.get(who.tenant, 0.0) > now:
             return
@@ -181,7 +202,8 @@ class Gateway:
         if path == oauth.METADATA_PATH:
             return _json(oauth.metadata(f"{scope['scheme']}://{host}"), cache="max-age=60")
         content_type, auth = headers.get("content-type", ""), headers.get("authorization", "")
-        return _json(await oauth.token(self._identity, ctx, content_type, auth, body))
+        with self.admission.limiter("tokens").slot(STRANGERS, read=False):
+            return _json(await oauth.token(self._identity, ctx, content_type, auth, body))
 
 
 def _stranger(request_id: str) -> Context:

@@ -15,7 +15,10 @@ from guilder.gateway.rates import Rates
 
 log = structlog.get_logger()
 
-NOT_RECORDED = frozenset({"too-many-requests", "unavailable", "deadline-exceeded", "internal"})
+NOT_RECORDED = frozenset(
+    {"too-many-requests", "overloaded", "unavailable", "deadline-exceeded", "internal"}
+)
+"""Load and outages: to record them would add work when there is too much already."""
 WAIT_SECONDS = 2.0
 
 

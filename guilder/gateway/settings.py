@@ -15,6 +15,12 @@ class GatewaySettings(Settings):
     principal_rate: float = setting(200.0, "requests a second that one principal may send")
     tenant_rate: float = setting(2000.0, "requests a second that one tenant may send")
     stranger_rate: float = setting(50.0, "requests a second without a valid token, all together")
+    latency_ms: float = setting(
+        250.0, "work in flight is bounded so that nine of ten requests are answered within this"
+    )
+    in_flight_max: int = setting(
+        256, "requests in flight to one service, at most; fewer while answers come late"
+    )
     audit_rate: float = setting(200.0, "refusals a second that are recorded; more are counted")
     token_cache_s: float = setting(
         3.0, "seconds for which a verified token is believed; a revoked one lives on this long"

@@ -8,6 +8,7 @@ a refusal can never fall into the middle of an answer.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import httptools
@@ -84,6 +85,8 @@ class StrictProtocol(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=False)
         # Ours counts connections when they are made; uvicorn's would answer without a problem.
         self._connections_max, self.limit_concurrency = self.limit_concurrency, None
+        self._early: Callable[[Incoming], bytes | None] | None
+        self._early = getattr(self.app, "early_refusal", None)
         self._reader = RequestReader()
         self._held = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -159,6 +162,8 @@ class StrictProtocol(HttpToolsProtocol):
             return
         try:
             request = self._reader.next()
+            while request is not None and self._turned_away(request):
+                request = self._reader.next()
         except Refusal as refusal:
             self._refuse(refusal)
             return
@@ -168,6 +173,24 @@ class StrictProtocol(HttpToolsProtocol):
             self._disarm()
             self._account(self._reader.held)
             self._hand_on(request)
+
+    def _turned_away(self, request: Incoming) -> bool:
+        """Whether the app refuses by the headers alone; the answer is then written."""
+        if self._early is None or self.flow.write_paused:
+            return False
+        refusal = self._early(request)
+        if refusal is None:
+            return False
+        self._disarm()
+        default = self.server_state.default_headers
+        first, _, rest = refusal.partition(b"\r\n")
+        lines = [first, *(b"%b: %b" % pair for pair in default), rest]
+        self.transport.write(b"\r\n".join(lines))
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+        return True
 
     def _read_ahead(self) -> None:
         self._account(self._reader.held)
