@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 import tomllib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any, Protocol, TypeVar, cast
@@ -28,11 +28,15 @@ from guilder.chassis.wire import Address, Wire
 from guilder.contracts.context import Call, Context
 from guilder.contracts.declare import Contract, Operation
 from guilder.contracts.errors import DeadlineExceeded, Internal, Problem, Unavailable
+from guilder.contracts.registry.v1 import Bound, OnFailure
 
 C = TypeVar("C", bound=Contract)
 
 TOOLS = "tools"
 """The caller name of the operator's own tools (import, verify, export)."""
+
+PROCESS = "process"
+"""The caller name of a process itself, whatever runs in it, when it follows the directory."""
 
 
 @cache
@@ -55,12 +59,17 @@ def callers(contract: str) -> set[str]:
 
 
 class Binding(msgspec.Struct, frozen=True):
-    """Which edition and version serves a contract for a tenant."""
+    """Which edition and version serves a contract for a tenant; `address` None = stock.
+
+    `generation` is that of the directory when the binding took effect, 0 where there is none.
+    """
 
     contract: str
     edition: str = "A"
     version: str = "1.0.0"
     generation: int = 0
+    address: str | None = None
+    on_failure: OnFailure = "closed"
 
     @property
     def label(self) -> str:
@@ -75,6 +84,20 @@ class Bindings:
         """Start with stock for everyone."""
         self._bound: dict[tuple[int, str], Binding] = {}
         self._stock: dict[str, Binding] = {}
+
+    def replace(self, bound: Iterable[Bound]) -> None:
+        """Put others in force, all at once; calls in flight end where they began."""
+        self._bound = {
+            (line.tenant, line.contract): Binding(
+                line.contract,
+                line.edition,
+                line.version,
+                line.generation,
+                line.address,
+                line.on_failure,
+            )
+            for line in bound
+        }
 
     def resolve(self, tenant: int, contract: str) -> Binding:
         """The binding in force now."""

@@ -198,13 +198,13 @@ def _databases(stores: dict[str, Store]) -> Iterator[Metric]:
 
 
 def _directory(process: Process) -> Iterator[Metric]:
-    """What this process heard of bindings and windows, if it follows them."""
+    """What this process heard of bindings and windows."""
     follower = process.directory
-    if follower is None:
-        return
+    known, silent = float(follower.latest.generation), follower.silent_s
     for name, text, number in (
-        ("generation", "Generation of the bindings and windows known here.", follower.generation),
-        ("stale", "1 when the registry has not been heard for too long.", follower.stale),
-        ("heard_seconds", "Seconds since the registry was heard.", follower.heard),
+        ("generation", "Generation of the bindings and windows known here; -1 = none.", known),
+        ("stale", "1 when the registry has not been heard for too long.", float(follower.stale)),
+        ("heard_seconds", "Seconds since the registry was heard.", silent),
     ):
-        yield gauge(f"guilder_directory_{name}", text, (), [((), float(number))])
+        if number is not None:
+            yield gauge(f"guilder_directory_{name}", text, (), [((), number)])

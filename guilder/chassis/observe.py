@@ -94,13 +94,12 @@ async def health(process: Process) -> dict[str, Any]:
     }
 
 
-def _directory(process: Process) -> dict[str, Any] | None:
+def _directory(process: Process) -> dict[str, Any]:
     """How fresh what it knows of bindings and windows is."""
     follower = process.directory
-    if follower is None:
-        return None
+    silent = follower.silent_s
     return {
-        "generation": follower.generation,
+        "generation": follower.latest.generation,
         "stale": follower.stale,
-        "heard_s": round(follower.heard, 3),
+        "heard_s": None if silent is None else round(silent, 3),
     }

@@ -8,14 +8,15 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
 
 from guilder.chassis.batch import one
-from guilder.chassis.call import Bindings, Calls, Direct, Road, callees, make_client
+from guilder.chassis.call import PROCESS, Bindings, Calls, Direct, Road, callees, make_client
 from guilder.chassis.clock import Clock
+from guilder.chassis.directory import DirectoryFollower
 from guilder.chassis.events import SYSTEM, Follower
 from guilder.chassis.guard import AccessGuard, Executor
 from guilder.chassis.idempotency import Once
@@ -28,6 +29,7 @@ from guilder.contracts.access.v1 import Access
 from guilder.contracts.context import Context
 from guilder.contracts.declare import Contract
 from guilder.contracts.errors import Problem
+from guilder.contracts.registry.v1 import Registry
 from guilder.contracts.vault.v1 import KeyQuestion, Vault
 
 log = structlog.get_logger()
@@ -129,15 +131,6 @@ class Roads(Mapping[str, Road]):
         return len(callees(self._caller))
 
 
-class Known(Protocol):
-    """What a process knows of bindings and windows, and how fresh that is."""
-
-    generation: int
-    stale: bool
-    heard: float
-    """Seconds since the registry was last heard."""
-
-
 class Process:
     """The services of one process."""
 
@@ -155,7 +148,6 @@ class Process:
         self.name, self.started_at = name, clock.now()
         self.draining = False
         """Whether it is about to end and should be sent nothing new."""
-        self.directory: Known | None = None
         self.callers: dict[str, Calls] = {}
         self.lag = Lag()
         self.endpoints: dict[str, Endpoint] = {}
@@ -165,6 +157,9 @@ class Process:
         self._builds, self._connect, self._secrets = builds, connect, secrets
         self._clock, self._env, self._far = clock, env, far
         self._tasks: list[asyncio.Task[None]] = []
+        self.directory = DirectoryFollower(
+            self.calls(PROCESS).client(Registry), self.bindings, clock
+        )
 
     def road(self, contract: str, caller: str) -> Road:
         """The road from a caller to a contract."""
@@ -184,6 +179,7 @@ class Process:
         for name, build in self._builds.items():
             self._build(name, build)
         if background:
+            await self.directory.begin()
             self._begin()
 
     async def _open(self, name: str) -> None:
@@ -213,6 +209,7 @@ class Process:
 
     def _begin(self) -> None:
         self._tasks.append(asyncio.create_task(self.lag.run()))
+        self._tasks.append(asyncio.create_task(self.directory.run()))
         for built in self.built.values():
             for follower in built.followers:
                 self._tasks.append(asyncio.create_task(follower.run()))
@@ -225,7 +222,7 @@ class Process:
             await self._clock.sleep(sweep.every)
 
     async def settle(self) -> None:
-        """Let every follower catch up, once; for tests and tools without background tasks."""
+        """Let every follower catch up, then hear the directory; for tests without background."""
         moved = True
         while moved:
             moved = False
@@ -233,6 +230,7 @@ class Process:
                 for follower in built.followers:
                     while await follower.step():
                         moved = True
+        await self.directory.refresh()
 
     def leave(self) -> None:
         """Answer what waits for news at once; to be called when the process is told to end."""

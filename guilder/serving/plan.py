@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guilder.chassis.call import callees, callers
+from guilder.chassis.call import PROCESS, callees, callers
 from guilder.chassis.store import ConnectArgs
 from guilder.chassis.token import CallKeys, PairKeys
 from guilder.chassis.wire import Address
@@ -125,7 +125,7 @@ def read_peers(text: str) -> Callable[[str], Address]:
 
 def pair_keys(root: CallKeys, name: str) -> dict[str, str]:
     """The call keys that a process needs: of whom it calls and of who calls it."""
-    pairs = {(name, callee) for callee in callees(name)}
+    pairs = {(caller, callee) for caller in (name, PROCESS) for callee in callees(caller)}
     if name != GATEWAY:
         pairs |= {(caller, name) for caller in callers(name)}
     return {f"{one}>{two}": root.key(one, two).hex() for one, two in sorted(pairs)}

@@ -9,7 +9,7 @@ import house
 import pytest
 
 from guilder.books.reading import ALL
-from guilder.chassis.call import Bindings, Calls, callees
+from guilder.chassis.call import PROCESS, Bindings, Calls, callees
 from guilder.chassis.clock import Clock
 from guilder.chassis.idempotency import Once
 from guilder.chassis.process import Built, Parts
@@ -95,10 +95,20 @@ def test_the_tools_call_what_is_listed():
     assert asked | set(ALL) == set(house.calls_toml()["calls"]["tools"])
 
 
+def test_a_process_itself_calls_what_is_listed():
+    """It follows the directory; what else it does, it does in the name of a service."""
+    asked = [
+        ast.unparse(call.args[0]).lower()
+        for call in house.calls_of(house.tree(house.SOURCE / "chassis" / "process.py"), "client")
+        if ast.unparse(call.func) == "self.calls(PROCESS).client"
+    ]
+    assert asked == list(house.calls_toml()["calls"][PROCESS])
+
+
 def test_nobody_unknown_is_listed():
     known = set(house.contracts())
     calls, events = house.calls_toml()["calls"], house.calls_toml()["events"]
-    assert set(calls) <= known | {"gateway", "tools"}
+    assert set(calls) <= known | {"gateway", "tools", "process"}
     assert set(events) <= known
     assert {t for part in (calls, events) for line in part.values() for t in line} <= known
 

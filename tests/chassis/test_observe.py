@@ -81,7 +81,7 @@ async def test_health_says_what_runs_here(direct, asked):
     assert status == 200
     assert (found["process"], found["version"]) == ("host", guilder.__version__)
     assert (found["pid"], found["started_at"]) == (os.getpid(), START.isoformat())
-    assert (found["ready"], found["draining"], found["directory"]) == (True, False, None)
+    assert (found["ready"], found["draining"]) == (True, False)
     assert set(found["services"]) == set(direct.process.endpoints)
     ok = {"edition": "A", "version": "1.0.0", "database": "ok"}
     assert found["services"]["pricing"] == ok
@@ -89,14 +89,20 @@ async def test_health_says_what_runs_here(direct, asked):
     assert {("audit", "payments"), ("payments", "access:executor")} <= followed
 
 
-async def test_a_directory_that_is_followed_is_told(direct, asked):
-    direct.process.directory = SimpleNamespace(generation=7, stale=True, heard=6.5)
+async def test_what_is_known_of_the_directory_is_told(direct, asked):
+    follower = direct.process.directory
+    await follower.refresh()
+    generation = follower.latest.generation
+    told = (await asked.json("/health"))[1]["directory"]
+    assert (told["generation"], told["stale"]) == (generation, False)
+    assert (await asked.metrics())["guilder_directory_stale"] == 0
+    heard, follower.heard = follower.heard, None
     try:
-        _, found = await asked.json("/health")
-        assert found["directory"] == {"generation": 7, "stale": True, "heard_s": 6.5}
+        told = (await asked.json("/health"))[1]["directory"]
+        assert told == {"generation": generation, "stale": True, "heard_s": None}
         assert (await asked.metrics())["guilder_directory_stale"] == 1
     finally:
-        direct.process.directory = None
+        follower.heard = heard
 
 
 async def test_a_process_that_drains_lives_and_is_not_ready(direct, asked):

@@ -13,6 +13,10 @@ Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{1,30}(?!\n)$")]
 """Patterns end in `(?!\\n)$` because `$` alone also matches before a last line break."""
 
 
+OnFailure = Literal["closed", "fallback"]
+"""What happens when a bound release does not answer: the call fails, or stock answers instead."""
+
+
 class TenantExists(Conflict):
     """The slug or the bank code is taken by another tenant."""
 
@@ -113,6 +117,39 @@ class BindingLines(Answer, frozen=True, kw_only=True):
     items: list[BindingLine]
 
 
+class DirectoryQuery(Request, frozen=True, kw_only=True):
+    """What the caller knows (-1 = nothing) and how long it waits for something else."""
+
+    known: int = -1
+    wait_ms: Annotated[int, msgspec.Meta(ge=0, le=30_000)] = 0
+
+
+class Bound(Answer, frozen=True, kw_only=True):
+    """A binding in force: where the release that serves a contract for a tenant is reached.
+
+    `address` is `unix:/path` or `http://host:port`; `generation` that of the directory when the
+    binding took effect.
+    """
+
+    tenant: int
+    contract: str
+    edition: str
+    version: str
+    address: str
+    on_failure: OnFailure
+    generation: int
+
+
+class Directory(Answer, frozen=True, kw_only=True):
+    """What every process must know at once; `generation` rises with every change of it.
+
+    Whoever knows this generation already gets empty lists.
+    """
+
+    generation: int
+    bindings: list[Bound]
+
+
 class Registry(Contract, name="registry", version="1.0.0-draft"):
     """Tenants and bindings."""
 
@@ -145,4 +182,9 @@ class Registry(Contract, name="registry", version="1.0.0-draft"):
     @operation("GET /bindings", public=True, may="view")
     async def bindings(self, ctx: Context, request: Nothing) -> BindingLines:
         """List which edition and version serves each contract for this tenant."""
+        raise NotImplementedError
+
+    @operation("GET /directory", deadline_ms=35_000)
+    async def directory(self, ctx: Context, request: DirectoryQuery) -> Directory:
+        """Tell a process what it must know; waits up to `wait_ms` for another generation."""
         raise NotImplementedError

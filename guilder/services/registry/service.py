@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from guilder.chassis.call import Bindings
-from guilder.chassis.events import feed
+from guilder.chassis.events import POLL_SECONDS, feed
 from guilder.chassis.idempotency import Once, local
 from guilder.chassis.store import Store, Tx
 from guilder.contracts.context import PLATFORM, Context
@@ -75,6 +75,24 @@ class RegistryService(v1.Registry):
                 )
             )
         return v1.BindingLines(items=lines)
+
+    async def directory(self, ctx: Context, request: v1.DirectoryQuery) -> v1.Directory:
+        """Answer at once where the caller knows another generation, else wait for the next."""
+        left = request.wait_ms / 1000
+        while True:
+            async with self.store.tx(PLATFORM) as tx:
+                generation = await store.generation(tx)  # first: the lists may be newer, not older
+                if generation != request.known:
+                    return await self._directory(tx, generation)
+            if left <= 0 or self.store.leaving:
+                return v1.Directory(generation=generation, bindings=[])
+            await self.store.wait_news(min(left, POLL_SECONDS))
+            left -= POLL_SECONDS
+
+    @staticmethod
+    async def _directory(tx: Tx, generation: int) -> v1.Directory:
+        bindings = [v1.Bound(**dict(row)) for row in await store.in_force(tx)]
+        return v1.Directory(generation=generation, bindings=bindings)
 
     async def events(self, ctx: Context, request: EventQuery) -> EventPage:
         """Serve the log."""

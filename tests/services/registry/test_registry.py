@@ -1,5 +1,6 @@
 """The registry through its contract, in the three modes."""
 
+import asyncio
 import secrets
 
 import msgspec
@@ -10,6 +11,7 @@ from guilder.contracts.context import PLATFORM
 from guilder.contracts.declare import EventQuery, Nothing
 from guilder.contracts.errors import Forbidden, InvalidRequest, KeyReused, Refused
 from guilder.contracts.registry import v1
+from guilder.services.registry import store
 
 
 def asked(**changes) -> v1.CreateTenant:
@@ -197,3 +199,39 @@ async def test_bindings_are_for_those_who_may_view(world):
     with pytest.raises(Forbidden):
         await registry.bindings(stranger.ctx(), Nothing())
     assert (await registry.bindings(bank.auditor.ctx(), Nothing())).items
+
+
+async def change(world):
+    """Something that every process must know has changed."""
+    async with world.process.stores["registry"].tx(PLATFORM) as tx:
+        number = await store.next_generation(tx)
+        tx.emit(operator().ctx(), "tests.changed")
+    return number
+
+
+async def test_the_directory_answers_at_once_to_whoever_knows_another_generation(world):
+    registry, ctx = world.client(v1.Registry), operator().ctx()
+    number = await change(world)
+    for known in (-1, number - 1, number + 1):
+        query = v1.DirectoryQuery(known=known, wait_ms=30_000)
+        async with asyncio.timeout(5):
+            assert (await registry.directory(ctx, query)).generation == number
+
+
+async def test_the_directory_waits_for_the_next_generation(world):
+    registry, ctx = world.client(v1.Registry), operator().ctx()
+    number = await change(world)
+    quiet = await registry.directory(ctx, v1.DirectoryQuery(known=number, wait_ms=50))
+    assert quiet == v1.Directory(generation=number, bindings=[])
+    query = v1.DirectoryQuery(known=number, wait_ms=20_000)
+    waiting = asyncio.create_task(registry.directory(ctx, query))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    assert await change(world) == number + 1
+    async with asyncio.timeout(5):
+        assert (await waiting).generation == number + 1
+
+
+async def test_changes_are_counted_one_after_the_other(direct):
+    numbers = await asyncio.gather(*(change(direct) for _ in range(8)))
+    assert sorted(numbers) == list(range(min(numbers), min(numbers) + 8))
