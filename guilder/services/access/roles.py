@@ -43,9 +43,10 @@ ROLES: Final[dict[RoleName, Role]] = {
         ),
         Role(
             name="operator",
-            rights=["view", "administer", "operate"],
+            rights=["view", "approve", "administer", "operate"],
             scope="tenant",
-            sentence="Runs the platform itself; has no rights inside any bank.",
+            sentence="Runs the platform itself and approves what another operator proposes; has no"
+            " rights inside any bank.",
         ),
     )
 }

@@ -21,7 +21,7 @@ TABLE = {
     "bookkeeper": "v",
     "manager": "vmad",
     "auditor": "v",
-    "operator": "vdo",
+    "operator": "vado",
 }
 LETTER = dict(zip(RIGHTS, "vmado", strict=True))
 
