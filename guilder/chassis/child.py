@@ -75,8 +75,8 @@ def spawn(child: Child, folder: Path, log: Path, now: float, *, successor: bool 
         ready_file.unlink(missing_ok=True)
     environment = {**os.environ, **(child.env or {}), MARK: str(folder.resolve())}
     environment |= {Child.READY: str(ready_file)} if ready_file is not None else {}
-    with log.open("ab") as output:
-        try:
+    try:
+        with log.open("ab") as output:
             process = subprocess.Popen(
                 list(child.argv),
                 env=environment,
@@ -86,6 +86,6 @@ def spawn(child: Child, folder: Path, log: Path, now: float, *, successor: bool 
                 start_new_session=True,
                 pass_fds=[held.fileno() for held in child.sockets],
             )
-        except OSError as error:
-            raise SuperviseError(f"{child.name} cannot be run: {error}.") from error
+    except OSError as error:
+        raise SuperviseError(f"{child.name} cannot be run: {error}.") from error
     return Run(child, process, identity(process.pid), now, ready_file)

@@ -26,11 +26,11 @@ class Request:
         self._connection = connection
 
     def say(self, **facts: Any) -> None:
-        """Send a line; who has gone meanwhile hears nothing."""
+        """Send a line; who has gone meanwhile, or does not read, hears nothing more."""
         try:
             self._connection.sendall(json.dumps(facts).encode() + b"\n")
         except OSError:
-            return
+            self._connection.close()  # a line may be torn: none may follow it
 
     def end(self) -> None:
         """Nothing more comes."""
@@ -47,6 +47,7 @@ class Control:
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listening.bind(str(path))
         self._listening.listen(MAX_WAITING)
+        self._listening.setblocking(False)
         self._heard: dict[socket.socket, bytes] = {}
 
     def poll(self, seconds: float) -> list[Request]:
@@ -55,14 +56,25 @@ class Control:
         found = []
         for sock in readable:
             if sock is self._listening:
-                connection, _ = sock.accept()
-                connection.setblocking(False)
-                self._heard[connection] = b""
+                self._let_in()
             elif (request := self._read(sock)) is not None:
                 found.append(request)
         return found
 
+    def _let_in(self) -> None:
+        try:
+            connection, _ = self._listening.accept()
+        except OSError:  # gone again, or we have no file left for it
+            return
+        connection.setblocking(False)
+        self._heard[connection] = b""
+        for oldest in list(self._heard)[:-MAX_WAITING]:  # who says nothing makes room
+            del self._heard[oldest]
+            oldest.close()
+
     def _read(self, connection: socket.socket) -> Request | None:
+        if connection not in self._heard:  # has just made room
+            return None
         try:
             data = connection.recv(MAX_LINE)
         except OSError:
@@ -73,7 +85,7 @@ class Control:
             return None
         try:
             words = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             words = None
         if isinstance(words, dict):
             return Request(connection, words)
@@ -101,7 +113,9 @@ def ask(path: str, timeout: float, **words: Any) -> Iterator[dict[str, Any]]:
             with connection.makefile("rb") as lines:
                 for line in lines:
                     yield json.loads(line)
-        except TimeoutError as error:
+        except ValueError as error:
+            raise SuperviseError("The supervisor ended in the middle of its answer.") from error
+        except (TimeoutError, BlockingIOError) as error:  # the latter: too many wait already
             raise SuperviseError("The supervisor does not answer. Look into its log.") from error
         except OSError as error:
             raise SuperviseError(

@@ -6,6 +6,7 @@ from typing import Literal
 
 from guilder.chassis.child import Run
 from guilder.chassis.control import Request
+from guilder.chassis.supervised import SuperviseError
 
 START_SECONDS = 60.0
 """How long a successor may take until it is ready."""
@@ -35,13 +36,18 @@ class Succession:
 
     def _starting(self, now: float) -> None:
         if self.new.process.poll() is not None:
-            self.state, self.detail = "failed", f"it ended {self.new.how_it_ended()}"
+            self._fail(f"it ended {self.new.how_it_ended()}")
         elif self.new.is_ready():
             self._take_over(now)
         elif now >= self._until:
             self.new.process.kill()
-            self.state = "failed"
-            self.detail = f"it was not ready within {START_SECONDS:g} s"
+            self.new.process.wait()
+            self._fail(f"it was not ready within {START_SECONDS:g} s")
+
+    def _fail(self, detail: str) -> None:
+        self.state, self.detail = "failed", detail
+        if self.new.ready_file is not None and self.new.ready_file != self.old.ready_file:
+            self.new.ready_file.unlink(missing_ok=True)
 
     def _take_over(self, now: float) -> None:
         child = self.new.child
@@ -55,7 +61,10 @@ class Succession:
 
     def _leaving(self, now: float) -> None:
         if self.old.process.poll() is not None:
-            self.state = "done"
+            if self.new.process.poll() is None:
+                self.state = "done"
+            else:  # it is started again like everything that dies, but nobody may go on from here
+                self._fail(f"it was ready and then ended {self.new.how_it_ended()}")
         elif now >= self._until:
             self.old.process.send_signal(signal.SIGKILL)
             self.detail = f"the old process did not leave within {LEAVE_SECONDS:g} s: killed"
@@ -79,18 +88,24 @@ class Rolling:
                 self._request.say(done=True, ok=True)
                 self._request.end()
                 return True
-            self._now, self._said = self._replace(self._names.pop(0)), None
+            name = self._names.pop(0)
+            try:
+                self._now, self._said = self._replace(name), None
+            except SuperviseError as error:
+                self._request.say(name=name, state="failed", detail=str(error), pid=None)
+                return self._failed()
         now = self._now
         if now.state != self._said:
             self._said = now.state
-            name = now.new.child.name
-            self._request.say(
-                name=name, state=now.state, detail=now.detail, pid=now.new.process.pid
-            )
+            name, pid = now.new.child.name, now.new.process.pid
+            self._request.say(name=name, state=now.state, detail=now.detail, pid=pid)
         if now.state == "failed":
-            self._request.say(done=True, ok=False)
-            self._request.end()
-            return True
+            return self._failed()
         if now.state == "done":
             self._now = None
         return False
+
+    def _failed(self) -> bool:
+        self._request.say(done=True, ok=False)
+        self._request.end()
+        return True

@@ -145,15 +145,12 @@ class Supervisor:
         """
         self._look_at_successions()
         for run in list(self._runs.values()):
-            if run.child.name in self._successions:
+            succession = self._successions.get(run.child.name)
+            if succession is not None and succession.state == "starting":
                 continue  # its successor is about to take over
             if run.restart_at is not None:
                 if self._clock() >= run.restart_at:
-                    new = self._spawn(run.child)
-                    new.quick_deaths, new.announced = run.quick_deaths, False
-                    new.restarts = run.restarts + 1
-                    self._runs[run.child.name] = new
-                    self._write()
+                    self._restart(run)
             elif run.process.poll() is not None:
                 self._bury(run)
             elif not run.announced and run.is_ready():
@@ -161,12 +158,25 @@ class Supervisor:
                 if ready_again is not None:
                     ready_again(run.child)
 
+    def _restart(self, run: Run) -> None:
+        try:
+            new = self._spawn(run.child)
+        except SuperviseError:
+            if run.child.essential:
+                raise
+            run.restart_at = self._clock() + LONGEST_PAUSE
+            return
+        new.quick_deaths, new.announced = run.quick_deaths, False
+        new.restarts = run.restarts + 1
+        self._runs[run.child.name] = new
+        self._note()
+
     def replace(self, name: str) -> Succession:
         """Begin to replace a child; `watch` goes on with it."""
         old = self._runs[name]
         new = spawn(old.child, self._folder, self._log(old.child), self._clock(), successor=True)
         made = self._successions[name] = Succession(old, new, self._clock())
-        self._write()
+        self._note()
         return made
 
     def _look_at_successions(self) -> None:
@@ -179,17 +189,21 @@ class Supervisor:
                 self._runs[name] = each.new
             if each.state in ("done", "failed"):
                 del self._successions[name]
-            self._write()
+            if each.state == "failed":
+                each.detail += f". {self._said(each.new.child)}"
+            self._note()
         if self._rolling is not None and self._rolling.step():
             self._rolling = None
 
     def answer(self, request: Request) -> None:
         """Do what was asked over the control socket: `{"restart": [NAME, …]}`."""
         names = request.words.get("restart")
-        unknown = [name for name in names if name not in self._runs] if names else []
-        if not isinstance(names, list) or not names or unknown:
-            known = ", ".join(self._runs)
-            request.say(done=True, ok=False, detail=f"there is no {unknown}; running: {known}")
+        if not isinstance(names, list) or not names:
+            request.say(done=True, ok=False, detail="this can be asked: restart, with names")
+            request.end()
+        elif unknown := [str(name) for name in names if name not in list(self._runs)]:
+            running = f"running are {', '.join(self._runs)}"
+            request.say(done=True, ok=False, detail=f"no {', '.join(unknown)} here; {running}")
             request.end()
         elif self._rolling is not None:
             request.say(done=True, ok=False, detail="another restart is under way; try again later")
@@ -263,7 +277,7 @@ class Supervisor:
                 f"{QUICK_SECONDS:g} s of its start, at last {run.how_it_ended()}; it is not "
                 f"started again. {self._said(run.child)}"
             )
-        pause = min(FIRST_PAUSE * 2**run.quick_deaths, LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE * 2 ** min(run.quick_deaths, QUICK_DEATHS + 1), LONGEST_PAUSE)
         run.restart_at = self._clock() + pause
 
     def _log(self, child: Child) -> Path:
@@ -280,8 +294,14 @@ class Supervisor:
         for run in self._runs.values():
             log = self._log(run.child)
             if log.exists() and log.stat().st_size > LOG_BYTES:
-                shutil.copyfile(log, log.with_suffix(".log.1"))
+                with contextlib.suppress(OSError):  # on a full disk the older part is lost
+                    shutil.copyfile(log, log.with_suffix(".log.1"))
                 os.truncate(log, 0)  # the child appends, so it goes on at the start
+
+    def _note(self) -> None:
+        """Write, if it can be: a full disk stops nothing that runs, and the mark finds children."""
+        with contextlib.suppress(OSError):
+            self._write()
 
     def _write(self) -> None:
         children = [_recorded(run) for run in self._runs.values()]
