@@ -4,8 +4,8 @@ An idle gatherer sends at once; under load one commit serves tens of calls.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, Protocol, TypeVar
 
 from guilder.contracts.context import Call, Context
 from guilder.contracts.declare import Answers, Batch
@@ -28,6 +28,11 @@ class Gatherer:
         self._send = send
         self._waiting: list[Waiting] = []
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in flight or waits."""
+        return self._task is None
 
     async def ask(self, call: Call[Any]) -> Any:
         """Answer one call, or raise its Problem."""
@@ -83,11 +88,54 @@ def _give_up(waiting: list[Waiting]) -> list[Waiting]:
     return []
 
 
+class Gatherers:
+    """The gatherers of one operation, one for each place where its calls go.
+
+    A place that is slow or gone keeps nobody waiting who is served elsewhere.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[list[Call[Any]]], Awaitable[list[Any]]],
+        where: Callable[[Call[Any]], Hashable],
+    ) -> None:
+        """`where` names the place of a call."""
+        self._send, self._where = send, where
+        self._places: dict[Hashable, Gatherer] = {}
+
+    async def ask(self, call: Call[Any]) -> Any:
+        """Answer one call."""
+        place = self._where(call)
+        if place not in self._places:
+            for idle in [name for name, gatherer in self._places.items() if gatherer.idle]:
+                del self._places[idle]
+            self._places[place] = Gatherer(self._send)
+        return await self._places[place].ask(call)
+
+
+class Answered(Protocol):
+    """What the gatherers of a client give: `answer` or `problem`, and `by` which binding."""
+
+    answer: Any
+    problem: Problem | None
+    by: Any
+
+
+async def answered(
+    operation: Callable[[Batch[R]], Awaitable[Answers[A]]], ctx: Context, request: R
+) -> tuple[A, Any]:
+    """The same as `one`, with the binding that answered."""
+    bound: Any = operation
+    gatherers: Gatherers = bound.__self__.gatherers[bound.__name__]
+    outcome: Answered = await gatherers.ask(Call(ctx, request))
+    if outcome.problem is not None:
+        raise outcome.problem
+    return outcome.answer, outcome.by
+
+
 async def one(
     operation: Callable[[Batch[R]], Awaitable[Answers[A]]], ctx: Context, request: R
 ) -> A:
     """Call a client's batch operation for one item, gathered with others; raises its Problem."""
-    bound: Any = operation
-    gatherer: Gatherer = bound.__self__.gatherers[bound.__name__]
-    answer: A = await gatherer.ask(Call(ctx, request))
+    answer, _ = await answered(operation, ctx, request)
     return answer

@@ -9,18 +9,20 @@ import asyncio
 import json
 import time
 import tomllib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache, partial
 from importlib import resources
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
 from opentelemetry.trace import SpanKind
 
-from guilder.chassis.batch import Gatherer
+from guilder.chassis.batch import Gatherers
+from guilder.chassis.bindings import Binding, Bindings
 from guilder.chassis.contract import convert, decode, encode, plain, read_request, write_request
 from guilder.chassis.hop import sent
+from guilder.chassis.releases import Releases, Road
 from guilder.chassis.serve import REPLAYED, Endpoint, Outcome, latest, read_batch, write_batch
 from guilder.chassis.tally import Tally
 from guilder.chassis.token import HEADER, LIFETIME, CallKeys, Claims, digest
@@ -28,7 +30,6 @@ from guilder.chassis.wire import Address, Wire
 from guilder.contracts.context import Call, Context
 from guilder.contracts.declare import Contract, Operation
 from guilder.contracts.errors import DeadlineExceeded, Internal, Problem, Unavailable
-from guilder.contracts.registry.v1 import Bound, OnFailure
 
 C = TypeVar("C", bound=Contract)
 
@@ -56,65 +57,6 @@ def callers(contract: str) -> set[str]:
     """Everyone who may call a contract."""
     book = call_map()
     return {who for part in book.values() for who in part if contract in callees(who)}
-
-
-class Binding(msgspec.Struct, frozen=True):
-    """Which edition and version serves a contract for a tenant; `address` None = stock.
-
-    `generation` is that of the directory when the binding took effect, 0 where there is none.
-    """
-
-    contract: str
-    edition: str = "A"
-    version: str = "1.0.0"
-    generation: int = 0
-    address: str | None = None
-    on_failure: OnFailure = "closed"
-
-    @property
-    def label(self) -> str:
-        """`pricing A.1.0.0`, as recorded on decisions."""
-        return f"{self.contract} {self.edition}.{self.version}"
-
-
-class Bindings:
-    """The bindings this process knows; everything unnamed is the stock edition A."""
-
-    def __init__(self) -> None:
-        """Start with stock for everyone."""
-        self._bound: dict[tuple[int, str], Binding] = {}
-        self._stock: dict[str, Binding] = {}
-
-    def replace(self, bound: Iterable[Bound]) -> None:
-        """Put others in force, all at once; calls in flight end where they began."""
-        self._bound = {
-            (line.tenant, line.contract): Binding(
-                line.contract,
-                line.edition,
-                line.version,
-                line.generation,
-                line.address,
-                line.on_failure,
-            )
-            for line in bound
-        }
-
-    def resolve(self, tenant: int, contract: str) -> Binding:
-        """The binding in force now."""
-        found = self._bound.get((tenant, contract))
-        if found is not None:
-            return found
-        if contract not in self._stock:
-            self._stock[contract] = Binding(contract)
-        return self._stock[contract]
-
-
-class Road(Protocol):
-    """How calls travel to a service."""
-
-    async def send(self, operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
-        """Answer the calls of one operation, one outcome each; never raises a Problem."""
-        ...
 
 
 class Direct:
@@ -188,7 +130,7 @@ class Remote:
             if isinstance(reply, Problem):
                 return [Outcome(problem=reply, status=reply.status) for _ in calls]
             if reply[0] != 200:
-                return [_read_outcome(operation, *reply)] * len(calls)
+                return [_read_outcome(operation, *reply) for _ in calls]
             return _batch_outcomes(operation, reply[1])
         return list(await asyncio.gather(*(self._one(operation, call) for call in calls)))
 
@@ -285,49 +227,95 @@ def _split(operation: Operation, path: str) -> tuple[dict[str, str], list[tuple[
 class Calls:
     """The clients of one caller, limited to what calls.toml allows it."""
 
-    def __init__(self, caller: str, roads: Mapping[str, Road], bindings: Bindings) -> None:
-        """`roads` maps a contract's name to the road to its stock edition."""
+    def __init__(
+        self,
+        caller: str,
+        roads: Mapping[str, Road],
+        bindings: Bindings,
+        keys: CallKeys | None = None,
+    ) -> None:
+        """`roads` maps a contract's name to the road to its stock edition.
+
+        `keys` sign the calls to other releases; without them none is reached.
+        """
         self.caller, self.bindings = caller, bindings
         self.tally = Tally(SpanKind.CLIENT)
-        self._roads, self._allowed = roads, callees(caller)
+        self._roads, self._keys, self._allowed = roads, keys, callees(caller)
+        self._releases = Releases(self._reach)
+        bindings.watch(self._releases.close_all_but)
 
     def client(self, contract: type[C]) -> C:
         """A typed client of a contract."""
         if contract.contract_name not in self._allowed:
             raise LookupError(f"{self.caller} may not call {contract.contract_name}: calls.toml")
-        return make_client(contract, self.send)
+        return make_client(contract, self.send, self._where)
+
+    def _where(self, operation: Operation, call: Call[Any]) -> str | None:
+        return self.bindings.resolve(call.ctx.tenant, operation.contract).address
 
     async def send(self, operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
         """Resolve the binding of each call's tenant and send to where it points; counted."""
         return await self.tally.watch(operation, calls, self._send(operation, calls))
 
     async def _send(self, operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
-        groups: dict[str, list[int]] = {}
-        for i, call in enumerate(calls):
-            binding = self.bindings.resolve(call.ctx.tenant, operation.contract)
-            groups.setdefault(binding.edition, []).append(i)
-        if len(groups) <= 1:
-            return await self._road(operation.contract).send(operation, calls)
-        raise Unavailable("no edition but A can be bound yet")
+        """Calls are grouped by address: behind one stands one process with one release."""
+        found = [self.bindings.resolve(call.ctx.tenant, operation.contract) for call in calls]
+        groups: dict[str | None, list[int]] = {}
+        for i, binding in enumerate(found):
+            groups.setdefault(binding.address, []).append(i)
+        if len(groups) == 1:
+            return await self._send_to(operation, calls, found)
+        outcomes: dict[int, Outcome] = {}
 
-    def _road(self, contract: str) -> Road:
-        return self._roads[contract]
+        async def part(places: list[int]) -> None:
+            some = [calls[i] for i in places], [found[i] for i in places]
+            outcomes.update(zip(places, await self._send_to(operation, *some), strict=True))
+
+        await asyncio.gather(*(part(places) for places in groups.values()))
+        return [outcomes[i] for i in range(len(calls))]
+
+    async def _send_to(
+        self, operation: Operation, calls: Sequence[Call[Any]], found: Sequence[Binding]
+    ) -> list[Outcome]:
+        """Send calls whose bindings name the same address; each outcome says who answered."""
+        road = self._roads[operation.contract]
+        if found[0].address is not None:
+            stock = self.bindings.stock(operation.contract)
+            return await self._releases.send(operation, calls, found, stock, road)
+        outcomes = await road.send(operation, calls)
+        for outcome, binding in zip(outcomes, found, strict=True):
+            outcome.by = binding
+        return outcomes
+
+    def _reach(self, address: str) -> Remote:
+        if self._keys is None:
+            raise LookupError(f"{self.caller} has no keys for calls to other releases")
+        return Remote(Address.read(address), self.caller, self._keys)
 
 
 Send = Callable[[Operation, Sequence[Call[Any]]], Awaitable[list[Outcome]]]
+Where = Callable[[Operation, Call[Any]], str | None]
 
 
-def make_client(contract: type[C], send: Send) -> C:
-    """An instance of the contract whose methods send."""
+def _anywhere(operation: Operation, call: Call[Any]) -> None:
+    """All calls go to one place."""
+
+
+def make_client(contract: type[C], send: Send, where: Where = _anywhere) -> C:
+    """An instance of the contract whose methods send.
+
+    Single calls of a batch operation are gathered, apart for each address that `where` names.
+    """
     kind = type(f"{contract.__name__}Client", (contract,), {})
     client: Any = object.__new__(kind)
-    gatherers: dict[str, Gatherer] = {}
-    client.gatherers = gatherers
+    client.gatherers = {}
     for operation in contract.operations().values():
         method = _many(operation, send) if operation.batch else _one(operation, send)
         setattr(kind, operation.name, method)
         if operation.batch:
-            gatherers[operation.name] = Gatherer(getattr(client, operation.name))
+            client.gatherers[operation.name] = Gatherers(
+                partial(send, operation), partial(where, operation)
+            )
     return cast(C, client)
 
 

@@ -8,7 +8,7 @@ import time
 import msgspec
 import structlog
 
-from guilder.chassis.call import Bindings
+from guilder.chassis.bindings import Bindings
 from guilder.chassis.clock import Clock
 from guilder.chassis.events import SYSTEM
 from guilder.contracts.context import PLATFORM, Context

@@ -74,7 +74,7 @@ async def health(process: Process) -> dict[str, Any]:
         "services": {
             name: {
                 "edition": EDITION,
-                "version": endpoint.contract.contract_version.partition("-")[0],
+                "version": endpoint.contract.release,
                 "database": "ok" if process.stores[name].answered else "down",
             }
             for name, endpoint in process.endpoints.items()

@@ -14,17 +14,20 @@ from uuid import UUID
 import structlog
 
 from guilder.chassis.batch import one
-from guilder.chassis.call import PROCESS, Bindings, Calls, Direct, Road, callees, make_client
+from guilder.chassis.bindings import Bindings
+from guilder.chassis.call import PROCESS, Calls, Direct, callees, make_client
 from guilder.chassis.clock import Clock
 from guilder.chassis.directory import DirectoryFollower
 from guilder.chassis.events import SYSTEM, Follower
 from guilder.chassis.guard import AccessGuard, Executor
 from guilder.chassis.idempotency import Once
+from guilder.chassis.releases import Road
 from guilder.chassis.seal import Sealer
 from guilder.chassis.selfcheck import complete
 from guilder.chassis.serve import Endpoint
 from guilder.chassis.store import OUTAGES, ConnectArgs, Store
 from guilder.chassis.tally import Lag, Measure
+from guilder.chassis.token import CallKeys
 from guilder.contracts.access.v1 import Access
 from guilder.contracts.context import Context
 from guilder.contracts.declare import Contract
@@ -143,8 +146,12 @@ class Process:
         env: Mapping[str, str],
         far: Callable[[str, str], Road] | None = None,
         name: str = "host",
+        keys: CallKeys | None = None,
     ) -> None:
-        """`far(contract, caller)` gives the road to a service that does not run here."""
+        """`far(contract, caller)` gives the road to a service that does not run here.
+
+        `keys` sign the calls to other releases.
+        """
         self.name, self.started_at = name, clock.now()
         self.draining = False
         """Whether it is about to end and should be sent nothing new."""
@@ -155,7 +162,7 @@ class Process:
         self.stores: dict[str, Store] = {}
         self.bindings = Bindings()
         self._builds, self._connect, self._secrets = builds, connect, secrets
-        self._clock, self._env, self._far = clock, env, far
+        self._clock, self._env, self._far, self._keys = clock, env, far, keys
         self._tasks: list[asyncio.Task[None]] = []
         self.directory = DirectoryFollower(
             self.calls(PROCESS).client(Registry), self.bindings, clock
@@ -170,7 +177,8 @@ class Process:
     def calls(self, caller: str) -> Calls:
         """The clients of a caller in this process."""
         if caller not in self.callers:
-            self.callers[caller] = Calls(caller, Roads(self, caller), self.bindings)
+            roads = Roads(self, caller)
+            self.callers[caller] = Calls(caller, roads, self.bindings, self._keys)
         return self.callers[caller]
 
     async def start(self, *, background: bool = True) -> None:
@@ -245,4 +253,5 @@ class Process:
         for task in self._tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        self.bindings.replace([])
         await asyncio.gather(*(store.close() for store in self.stores.values()))

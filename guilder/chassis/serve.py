@@ -18,6 +18,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
+from guilder.chassis.bindings import Binding
 from guilder.chassis.contract import convert, decode, encode, read_json, read_request
 from guilder.chassis.hop import HERE, received
 from guilder.chassis.idempotency import Replayed
@@ -59,6 +60,8 @@ class Outcome:
     replayed: bool = False
     raw: bytes | None = None
     status: int = 200
+    by: Binding | None = None
+    """Which release answered, as the caller's side knows it."""
 
     def body(self) -> bytes:
         """The bytes of the answer or of the problem document."""

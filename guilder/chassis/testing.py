@@ -18,9 +18,10 @@ from uuid import UUID
 import uvicorn
 from starlette.applications import Starlette
 
-from guilder.chassis.call import Direct, Encoded, Remote, Road, callers, make_client
+from guilder.chassis.call import Direct, Encoded, Remote, callers, make_client
 from guilder.chassis.clock import SetClock
 from guilder.chassis.process import Process
+from guilder.chassis.releases import Road
 from guilder.chassis.serve import GATEWAY, service_routes
 from guilder.chassis.store import ConnectArgs, provision
 from guilder.chassis.token import CallKeys
@@ -36,6 +37,9 @@ MODES: tuple[Mode, ...] = ("direct", "encoded", "http")
 C = TypeVar("C", bound=Contract)
 T = TypeVar("T")
 
+CALL_KEYS = CallKeys(b"test")
+"""The call keys of every world, for whoever serves another release beside it."""
+
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 
 
@@ -45,7 +49,6 @@ class World:
     def __init__(self, process: Process, clock: SetClock, folder: Path) -> None:
         """Use `World.make`."""
         self.process, self.clock, self._folder = process, clock, folder
-        self._keys = CallKeys(b"test")
         self._server: uvicorn.Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._remotes: dict[tuple[str, str], Remote] = {}
@@ -69,7 +72,13 @@ class World:
         clock = SetClock(START)
         world: World
         process = Process(
-            builds, connect, folder, clock, env, far=lambda c, caller: world.road(c, caller)
+            builds,
+            connect,
+            folder,
+            clock,
+            env,
+            far=lambda c, caller: world.road(c, caller),
+            keys=CALL_KEYS,
         )
         world = cls(process, clock, folder)
         await process.start(background=False)
@@ -80,7 +89,7 @@ class World:
         routes = []
         for endpoint in self.process.endpoints.values():
             admitted = callers(endpoint.name) | {GATEWAY, "tests"}
-            routes += service_routes(endpoint, self._keys, admitted)
+            routes += service_routes(endpoint, CALL_KEYS, admitted)
         config = uvicorn.Config(
             Starlette(routes=routes), uds=self._socket, log_level="error", lifespan="off"
         )
@@ -103,7 +112,7 @@ class World:
         if self.mode == "http":
             key = (contract, caller)
             if key not in self._remotes:
-                self._remotes[key] = Remote(Address(path=self._socket), caller, self._keys)
+                self._remotes[key] = Remote(Address(path=self._socket), caller, CALL_KEYS)
             return self._remotes[key]
         endpoint = self.process.endpoints[contract]
         return (Encoded if self.mode == "encoded" else Direct)(endpoint, caller)

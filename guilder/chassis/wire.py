@@ -89,6 +89,7 @@ class Wire:
         """Opens nothing until the first request."""
         self.address = address
         self._idle: list[Stream] = []
+        self._closed = False
 
     async def request(
         self,
@@ -120,7 +121,7 @@ class Wire:
                     stream, repeatable = None, False  # the other kept ones may be as old
                     continue
                 raise
-            if reply.keep_alive and len(self._idle) < MAX_IDLE:
+            if reply.keep_alive and not self._closed and len(self._idle) < MAX_IDLE:
                 self._idle.append(stream)
             else:
                 stream[1].close()
@@ -160,7 +161,8 @@ class Wire:
         reply.keep_alive = parser.should_keep_alive()
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close what is idle now, and what is in use as soon as its answer is there."""
+        self._closed = True
         for _, writer in self._idle:
             writer.close()
         self._idle.clear()

@@ -182,6 +182,8 @@ class Contract:
     contract_name: ClassVar[str] = ""
     contract_version: ClassVar[str] = ""
     contract_kind: ClassVar[Kind] = "service"
+    release: ClassVar[str] = "1.0.0"
+    """Version of the stock service (edition A) of this tree, raised apart from the contract's."""
     _operations: ClassVar[dict[str, Operation] | None] = None
 
     def __init_subclass__(

@@ -8,10 +8,11 @@ from importlib import import_module
 from starlette.applications import Starlette
 
 from guilder.chassis import observe
-from guilder.chassis.call import Direct, Remote, Road, callers
+from guilder.chassis.call import Direct, Remote, callers
 from guilder.chassis.clock import Clock
 from guilder.chassis.listen import Server, private_server
 from guilder.chassis.process import Build, Process
+from guilder.chassis.releases import Road
 from guilder.chassis.serve import service_routes
 from guilder.contracts.catalogue import all_contracts
 from guilder.gateway.app import Gateway
@@ -37,7 +38,14 @@ class Host:
         clock = Clock()
         made = builds(plan.services)
         self._process = Process(
-            made, plan.connect, plan.secrets, clock, plan.env, far=self._road, name=plan.name
+            made,
+            plan.connect,
+            plan.secrets,
+            clock,
+            plan.env,
+            far=self._road,
+            name=plan.name,
+            keys=plan.keys,
         )
         self._clock = clock
         self._remotes: dict[tuple[str, str], Remote] = {}

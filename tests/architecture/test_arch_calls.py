@@ -9,7 +9,8 @@ import house
 import pytest
 
 from guilder.books.reading import ALL
-from guilder.chassis.call import PROCESS, Bindings, Calls, callees
+from guilder.chassis.bindings import Bindings
+from guilder.chassis.call import PROCESS, Calls, callees
 from guilder.chassis.clock import Clock
 from guilder.chassis.idempotency import Once
 from guilder.chassis.process import Built, Parts

@@ -39,9 +39,10 @@ BY_NAME = {
 """Modules that may load a service by a string."""
 
 CHASSIS = (
-    "batch call child clock contract control directory ending events guard hop idempotency keyfile"
-    " listen logs metrics observe postgres postgres_programs process seal selfcheck serve settings"
-    " short_path store succession supervise supervised tally testing token wire"
+    "batch bindings call child clock contract control directory ending events guard hop"
+    " idempotency keyfile listen logs metrics observe postgres postgres_programs process"
+    " releases seal selfcheck serve settings short_path store succession supervise supervised"
+    " tally testing token wire"
 )
 """The closed list of what every service stands on (docs/decisions/0002, 0005, 0006)."""
 

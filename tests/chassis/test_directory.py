@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from guilder.chassis import directory
-from guilder.chassis.call import Bindings
+from guilder.chassis.bindings import Bindings
 from guilder.chassis.clock import Clock
 from guilder.chassis.directory import DirectoryFollower
 from guilder.contracts.errors import Unavailable

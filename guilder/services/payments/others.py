@@ -5,7 +5,8 @@ from datetime import date
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from guilder.chassis.batch import one
+from guilder.chassis.batch import answered, one
+from guilder.chassis.bindings import Binding
 from guilder.chassis.call import Calls
 from guilder.chassis.clock import Clock
 from guilder.contracts.access.v1 import Access, Evaluation
@@ -60,11 +61,11 @@ class Others:
         To those who may not even see the account it looks like one that does not exist.
         """
         question = Evaluation(right="make", operation="payments.create", account=debtor)
-        decision = await one(self.access.evaluate, ctx, question)
+        decision, by = await answered(self.access.evaluate, ctx, question)
         if decision.allowed:
             said = f"allowed as {decision.role}" if decision.role else "allowed"
-            return self.decided(ctx, "access", said), None
-        refused = self.decided(ctx, "access", "refused")
+            return self.decided(ctx, "access", said, by), None
+        refused = self.decided(ctx, "access", "refused", by)
         if await self.may(ctx, "view", debtor, "payments.create"):
             return refused, Forbidden("you may see this account, but not pay from it")
         return refused, unknown("$.debtor_account")
@@ -79,11 +80,11 @@ class Others:
             amount=amount,
             at=self._clock.now(),
         )
-        quoted = await one(self.pricing.quote, ctx, question)
+        quoted, by = await answered(self.pricing.quote, ctx, question)
         if quoted.fee.currency != amount.currency or quoted.fee.minor < 0:
             raise Unavailable("pricing named a fee that cannot be", retry_after=5)
         outcome = f"{quoted.fee}: {quoted.rule}"
-        return quoted.fee, quoted.rule, self.decided(ctx, "pricing", outcome)
+        return quoted.fee, quoted.rule, self.decided(ctx, "pricing", outcome, by)
 
     async def today(self, ctx: Context) -> date:
         """The business date: today in the tenant's zone."""
@@ -133,9 +134,13 @@ class Others:
         except NotFound:
             return None
 
-    def decided(self, ctx: Context, step: str, outcome: str) -> Decided:
-        """A decision with the edition, version and binding that it came from."""
-        binding = self._bindings.resolve(ctx.tenant, step)
+    def decided(self, ctx: Context, step: str, outcome: str, by: Binding | None = None) -> Decided:
+        """A decision with the edition, version and binding that it came from.
+
+        `by` is who answered where another release can be bound: which one is in force may have
+        changed since it was asked.
+        """
+        binding = by or self._bindings.resolve(ctx.tenant, step)
         return Decided(
             step=step,  # type: ignore[arg-type]
             by=binding.label,

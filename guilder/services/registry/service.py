@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from guilder.chassis.call import Bindings
+from guilder.chassis.bindings import Bindings
 from guilder.chassis.events import POLL_SECONDS, feed
 from guilder.chassis.idempotency import Once, local
 from guilder.chassis.store import Store, Tx
