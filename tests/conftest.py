@@ -1,15 +1,22 @@
 """One PostgreSQL per test session; one world of services per session, in three modes."""
 
+import io
+import json
+import logging
 import os
 import shutil
+import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import asyncpg
 import pytest
 import pytest_asyncio
+import structlog
 from hypothesis import HealthCheck, settings
 
+from guilder.chassis.logs import configure
 from guilder.chassis.postgres import Cluster
 from guilder.chassis.testing import MODES, World
 
@@ -99,3 +106,28 @@ def direct(shared_world):
     """The world in direct mode only, for tests where the road makes no difference."""
     shared_world.mode = "direct"
     return shared_world
+
+
+class Lines(io.StringIO):
+    """A stream of log lines."""
+
+    def read_all(self):
+        return [json.loads(line) for line in self.getvalue().splitlines()]
+
+    @property
+    def last(self):
+        return self.read_all()[-1]
+
+
+@pytest.fixture
+def lines():
+    """Logs as a process sets them up, in memory; everything is put back afterwards."""
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
+    root, made = logging.getLogger(), Lines()
+    handlers, level = root.handlers[:], root.level
+    configure("host", {}, made)
+    yield made
+    structlog.reset_defaults()
+    logging.captureWarnings(False)
+    root.handlers[:], root.level = handlers, level
+    sys.excepthook, sys.unraisablehook, threading.excepthook = hooks

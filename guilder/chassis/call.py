@@ -22,9 +22,9 @@ from guilder.chassis.batch import Gatherers
 from guilder.chassis.bindings import Binding, Bindings
 from guilder.chassis.contract import convert, decode, encode, plain, read_request, write_request
 from guilder.chassis.hop import sent
+from guilder.chassis.meter import Meter
 from guilder.chassis.releases import Releases, Road
 from guilder.chassis.serve import REPLAYED, Endpoint, Outcome, latest, read_batch, write_batch
-from guilder.chassis.tally import Tally
 from guilder.chassis.token import HEADER, LIFETIME, CallKeys, Claims, digest
 from guilder.chassis.wire import Address, Wire
 from guilder.contracts.context import Call, Context
@@ -239,7 +239,7 @@ class Calls:
         `keys` sign the calls to other releases; without them none is reached.
         """
         self.caller, self.bindings = caller, bindings
-        self.tally = Tally(SpanKind.CLIENT)
+        self.meter = Meter(SpanKind.CLIENT)
         self._roads, self._keys, self._allowed = roads, keys, callees(caller)
         self._releases = Releases(self._reach)
         bindings.watch(self._releases.close_all_but)
@@ -255,7 +255,7 @@ class Calls:
 
     async def send(self, operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
         """Resolve the binding of each call's tenant and send to where it points; counted."""
-        return await self.tally.watch(operation, calls, self._send(operation, calls))
+        return await self.meter.watch(operation, calls, self._send(operation, calls))
 
     async def _send(self, operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
         """Calls are grouped by address: behind one stands one process with one release."""

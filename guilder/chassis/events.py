@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 
 from guilder.chassis.clock import Clock
+from guilder.chassis.logs import named
 from guilder.chassis.store import OUTAGES, Store, Tx
 from guilder.contracts.context import PLATFORM, Context, Principal
 from guilder.contracts.declare import Contract, Event, EventPage, EventQuery
@@ -159,7 +160,7 @@ class Follower:
                 pause = 0.2
             except Exception as error:
                 self.failures += 1
-                self.error = error.code if isinstance(error, Problem) else type(error).__name__
+                self.error = named(error)
                 known = isinstance(error, (Problem, *OUTAGES))
                 log.warning(
                     "feed",

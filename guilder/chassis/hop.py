@@ -4,7 +4,7 @@ Spans are made by hand through the OpenTelemetry API and cost next to nothing un
 configures an SDK. The trace id is the request id, so logs, audit, events and traces agree.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
@@ -31,6 +31,11 @@ def requests(calls: Sequence[Call[Any]]) -> list[str]:
     return list(dict.fromkeys(call.ctx.request for call in calls if call.ctx.request))[:MAX_NAMED]
 
 
+def present() -> str:
+    """The request that this task works on, the first one of a batch."""
+    return next((call.ctx.request for call in HERE.get()[1]), "")
+
+
 def tracing() -> bool:
     """Whether anybody collects spans."""
     return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
@@ -53,16 +58,19 @@ def span(
     )
 
 
-def public_span(operation: str, request: str, theirs: str) -> AbstractContextManager[Span | None]:
-    """The first span of a public request; `theirs` is the client's `traceparent`, linked."""
-    ours = _context(request)
-    if not tracing() or ours is None:
+def public_span(
+    request: str, headers: Iterable[tuple[bytes, bytes]]
+) -> AbstractContextManager[Span | None]:
+    """The first span of a public request; its trace is ours, a client's own one is linked."""
+    ours = _context(request) if tracing() else None
+    if ours is None:
         return _NO_SPAN
+    theirs = next((v.decode("latin-1") for k, v in headers if k == b"traceparent"), "")
     client = trace.get_current_span(_wire.extract({"traceparent": theirs})).get_span_context()
     links = [Link(client)] if client.is_valid else []
     above = trace.set_span_in_context(NonRecordingSpan(ours), context.Context())
     return trace.get_tracer("guilder").start_as_current_span(
-        operation, above, SpanKind.SERVER, None, links
+        "request", above, SpanKind.SERVER, None, links
     )
 
 

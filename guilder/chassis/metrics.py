@@ -1,4 +1,4 @@
-"""What a process tells Prometheus: read from the tallies of its parts at the moment it is asked.
+"""What a process tells Prometheus: read from the meters of its parts at the moment it is asked.
 
 Labels are names of ours (services, operations, codes of problems), never a tenant, a person, an id
 or anything that a caller chose, so their number is bounded.
@@ -16,9 +16,9 @@ from prometheus_client.core import (
 
 import guilder
 from guilder.chassis.events import Follower
+from guilder.chassis.meter import Meter, Spread
 from guilder.chassis.process import Process, Sweep
 from guilder.chassis.store import Store
-from guilder.chassis.tally import Spread, Tally
 
 Rows = Iterable[tuple[tuple[str, ...], float]]
 
@@ -83,9 +83,9 @@ class ProcessMetrics:
         )
         lag = [((), process.lag.seconds)]
         yield histogram("guilder_event_loop_lag_seconds", "How late the event loop is.", (), lag)
-        tallies = [((name,), end.tally) for name, end in process.endpoints.items()]
-        yield from _calls("guilder_served", ("service",), tallies, "answered by a service")
-        edges = [((name,), calls.tally) for name, calls in process.callers.items()]
+        meters = [((name,), end.meter) for name, end in process.endpoints.items()]
+        yield from _calls("guilder_served", ("service",), meters, "answered by a service")
+        edges = [((name,), calls.meter) for name, calls in process.callers.items()]
         yield from _calls("guilder_edge", ("caller", "service"), edges, "sent to a service")
         built = process.built.items()
         yield from _feeds([f for _, b in built for f in b.followers])
@@ -100,13 +100,13 @@ class ProcessMetrics:
 
 
 def _calls(
-    prefix: str, labels: tuple[str, ...], tallies: list[tuple[tuple[str], Tally]], what: str
+    prefix: str, labels: tuple[str, ...], meters: list[tuple[tuple[str], Meter]], what: str
 ) -> Iterator[Metric]:
     """The families of the calls of one side; an operation's name is told apart from its service."""
     labels = (*labels, "operation")
     lines = []
-    for (owner,), tally in tallies:
-        for name, line in tally.lines.items():
+    for (owner,), meter in meters:
+        for name, line in meter.lines.items():
             contract, _, operation = name.partition(".")
             key = (owner, contract, operation) if "caller" in labels else (contract, operation)
             lines.append((key, line))

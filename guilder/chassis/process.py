@@ -20,13 +20,15 @@ from guilder.chassis.clock import Clock
 from guilder.chassis.directory import DirectoryFollower
 from guilder.chassis.events import SYSTEM, Follower
 from guilder.chassis.guard import AccessGuard, Executor
+from guilder.chassis.hop import present
 from guilder.chassis.idempotency import Once
+from guilder.chassis.logs import named
+from guilder.chassis.meter import Lag, Measure
 from guilder.chassis.releases import Road
 from guilder.chassis.seal import Sealer
 from guilder.chassis.selfcheck import complete
 from guilder.chassis.serve import Endpoint
 from guilder.chassis.store import OUTAGES, ConnectArgs, Store
-from guilder.chassis.tally import Lag, Measure
 from guilder.chassis.token import CallKeys
 from guilder.contracts.access.v1 import Access
 from guilder.contracts.context import Context
@@ -62,7 +64,12 @@ class Sweep:
         except Exception as error:
             self.failures += 1
             known = isinstance(error, (Problem, *OUTAGES))
-            log.warning("sweep", sweep=self.name, exc_info=None if known else error)
+            log.warning(
+                "sweep",
+                sweep=self.name,
+                error=named(error),
+                exc_info=None if known else error,
+            )
         finally:
             self.runs += 1
             self.seconds += time.monotonic() - began
@@ -109,7 +116,7 @@ class VaultKeys:
 
     async def key(self, tenant: int, subject: UUID, epoch: int | None) -> tuple[int, bytes]:
         """Epoch and key of a subject."""
-        ctx = Context(tenant=tenant, principal=SYSTEM)
+        ctx = Context(tenant=tenant, principal=SYSTEM, request=present())
         found = await one(self._vault.keys, ctx, KeyQuestion(subject=subject, epoch=epoch))
         return found.epoch, found.key
 

@@ -22,8 +22,9 @@ from guilder.chassis.bindings import Binding
 from guilder.chassis.contract import convert, decode, encode, read_json, read_request
 from guilder.chassis.hop import HERE, received
 from guilder.chassis.idempotency import Replayed
+from guilder.chassis.logs import named
+from guilder.chassis.meter import Meter
 from guilder.chassis.store import OUTAGES
-from guilder.chassis.tally import Tally
 from guilder.chassis.token import HEADER, CallKeys, digest
 from guilder.contracts.context import Call, Context
 from guilder.contracts.declare import Contract, Operation
@@ -98,7 +99,7 @@ class Endpoint:
         self.service = service
         self.contract = type(service)
         self.operations = service.operations()
-        self.tally = Tally(SpanKind.SERVER)
+        self.meter = Meter(SpanKind.SERVER)
         self._guard = guard
 
     @property
@@ -115,7 +116,7 @@ class Endpoint:
         here = HERE.set((self.name, calls))
         try:
             work = self._batch if operation.batch else self._singles
-            return await self.tally.watch(operation, calls, work(operation, caller, calls))
+            return await self.meter.watch(operation, calls, work(operation, caller, calls))
         finally:
             HERE.reset(here)
 
@@ -216,10 +217,10 @@ async def _guarded(operation: Operation, ctx: Context, run: Callable[[], Awaitab
     except TimeoutError:
         problem = DeadlineExceeded(f"{operation.id} took longer than allowed", retry_after=1)
     except OUTAGES as error:
-        log.warning("unavailable", operation=operation.id, request=ctx.request, error=repr(error))
+        log.warning("unavailable", operation=operation.id, error=named(error))
         problem = Unavailable(f"{operation.contract} does not answer", retry_after=1)
     except Exception:
-        log.exception("defect", operation=operation.id, request=ctx.request)
+        log.exception("defect", operation=operation.id)
         problem = Internal(f"request {ctx.request}")
     return Outcome(problem=problem, status=problem.status)
 

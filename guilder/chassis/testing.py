@@ -91,7 +91,11 @@ class World:
             admitted = callers(endpoint.name) | {GATEWAY, "tests"}
             routes += service_routes(endpoint, CALL_KEYS, admitted)
         config = uvicorn.Config(
-            Starlette(routes=routes), uds=self._socket, log_level="error", lifespan="off"
+            Starlette(routes=routes),
+            uds=self._socket,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
         )
         self._server = uvicorn.Server(config)
         self._serving = asyncio.create_task(self._server._serve())

@@ -7,6 +7,7 @@ import structlog
 
 from guilder.chassis.batch import one
 from guilder.chassis.clock import Clock
+from guilder.chassis.logs import named
 from guilder.contracts.audit.v1 import Audit, Record
 from guilder.contracts.context import Context
 from guilder.contracts.errors import Problem
@@ -43,4 +44,4 @@ class Refusals:
                 await one(self._audit.record, ctx, entry)
         except (Problem, TimeoutError) as error:
             self.unrecorded[problem.code] += 1
-            log.warning("refusal not recorded", request=ctx.request, error=repr(error))
+            log.warning("refusal not recorded", request=ctx.request, error=named(error))

@@ -40,9 +40,9 @@ BY_NAME = {
 
 CHASSIS = (
     "batch bindings call child clock contract control directory ending events guard hop"
-    " idempotency keyfile listen logs metrics observe postgres postgres_programs process"
+    " idempotency keyfile listen logs meter metrics observe postgres postgres_programs process"
     " releases seal selfcheck serve settings short_path store succession supervise supervised"
-    " tally testing token wire"
+    " testing token wire"
 )
 """The closed list of what every service stands on (docs/decisions/0002, 0005, 0006)."""
 

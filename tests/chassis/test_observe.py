@@ -14,10 +14,10 @@ import guilder
 from guilder.chassis import store as store_module
 from guilder.chassis.clock import SetClock
 from guilder.chassis.events import PAGE, SYSTEM, Follower
+from guilder.chassis.meter import SECONDS, Spread
 from guilder.chassis.observe import routes
 from guilder.chassis.process import Process, Sweep
 from guilder.chassis.store import Store
-from guilder.chassis.tally import SECONDS, Spread
 from guilder.chassis.testing import START, make_bank, somebody
 from guilder.contracts.declare import Event, EventPage
 from guilder.contracts.errors import NotFound, Unavailable

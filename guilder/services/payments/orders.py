@@ -14,6 +14,7 @@ import structlog
 
 from guilder.chassis.contract import decode, encode
 from guilder.chassis.idempotency import Claim, Once, Replayed
+from guilder.chassis.logs import named
 from guilder.chassis.seal import Sealer
 from guilder.chassis.store import Store, Tx
 from guilder.contracts.context import Context, Principal
@@ -186,6 +187,6 @@ class Orders:
             raw = await self.sealer.open(ctx.tenant, row["subject"], "payment.request", sealed)
             await self.take(ctx, decode(raw, kind), "sweep")
         except Exception as error:  # refused, in flight or an outage: the row holds which
-            log.info("resumed", payment=str(row["id"]), ended=type(error).__name__)
+            log.info("resumed", payment=str(row["id"]), ended=named(error))
             async with self.store.tx(ctx.tenant) as tx:
                 await store.put_off(tx, ctx.tenant, row["id"], pause(row["attempts"]))

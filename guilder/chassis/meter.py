@@ -57,7 +57,7 @@ class Line:
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + times
 
 
-class Tally:
+class Meter:
     """A line for each operation: how calls ended, how long they took, how many went together."""
 
     def __init__(self, kind: SpanKind) -> None:
