@@ -16,6 +16,7 @@ from guilder.chassis.call import Calls
 from guilder.chassis.clock import Clock
 from guilder.chassis.contract import encode, read_request
 from guilder.chassis.events import SYSTEM
+from guilder.chassis.hop import public_span
 from guilder.chassis.serve import Outcome, respond
 from guilder.contracts.audit.v1 import Audit
 from guilder.contracts.context import PLATFORM, Call, Context
@@ -28,6 +29,7 @@ from guilder.gateway import oauth
 from guilder.gateway.admission import STRANGERS, Admission
 from guilder.gateway.authenticate import Authenticator
 from guilder.gateway.early import Early
+from guilder.gateway.measures import Measures, Visit
 from guilder.gateway.pages import Pages
 from guilder.gateway.rates import Rates
 from guilder.gateway.refusals import Refusals
@@ -87,57 +89,73 @@ class Gateway:
         self._principal_rates = Rates(settings.principal_rate, clock)
         self._stranger_rates = Rates(settings.stranger_rate, clock)
         self._open_until: dict[int, float] = {}
+        self.measures = Measures(self._refusals)
         self.early_refusal = Early(
             self._authenticator,
             self._routes,
             self._tenant_rates,
             self._principal_rates,
             self.admission,
-            self._refusals.unrecorded,
+            self.measures.early,
         ).refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             return
-        request_id = uuid7(self._clock.now()).hex
+        visit = Visit(uuid7(self._clock.now()).hex)
+        self.measures.begin(visit)
         try:
-            response = await self._answer(scope, receive, request_id)
+            with public_span(visit.request, scope["headers"]) as span:
+                response = await self._whole_answer(scope, receive, visit)
+                if span is not None:
+                    span.update_name(visit.operation)
+                    span.set_attribute("http.response.status_code", response.status_code)
+            await response(scope, receive, send)
+            visit.status = response.status_code
+        finally:
+            self.measures.end(visit)
+
+    async def _whole_answer(self, scope: Scope, receive: Receive, visit: Visit) -> Response:
+        try:
+            response = await self._answer(scope, receive, visit)
         except Exception:
-            log.exception("defect", request=request_id)
-            response = respond(Outcome(problem=Internal(f"request {request_id}"), status=500))
-        response.headers["X-Request-Id"] = request_id
+            log.exception("defect", request=visit.request)
+            response = respond(Outcome(problem=Internal(f"request {visit.request}"), status=500))
+        response.headers["X-Request-Id"] = visit.request
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
-        await response(scope, receive, send)
+        return response
 
-    async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Response:
+    async def _answer(self, scope: Scope, receive: Receive, visit: Visit) -> Response:
         method, path = scope["method"], scope["raw_path"].decode("ascii").partition("?")[0]
-        ctx, operation_id = _stranger(request_id), "unknown-route"
+        ctx = _stranger(visit.request)
         try:
             body = await _read(receive)
             page = self._pages.find(path)
             if page is not None:
+                visit.operation = "page"
                 _only(method, "GET", "HEAD")
                 return page
             headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
             if path in (oauth.TOKEN_PATH, oauth.JWKS_PATH, oauth.METADATA_PATH):
-                operation_id = "identity.client_token"
+                visit.operation = "identity.client_token"
                 return await self._oauth(scope, path, headers, body, ctx)
             operation, names = self._routes.find(method, path)
-            operation_id = operation.id
+            visit.operation = operation.id
             who = await self._who(headers)
-            ctx = Context(tenant=who.tenant, principal=who.principal, request=request_id)
+            ctx = Context(tenant=who.tenant, principal=who.principal, request=visit.request)
             self._within_rates(who)
             limiter = self.admission.limiter(operation.contract)
             with limiter.slot(who.tenant, read=not operation.command):
                 await self._tenant_is_open(who, ctx)
-                ctx = msgspec.structs.replace(ctx, key=_key(headers, operation, request_id))
+                ctx = msgspec.structs.replace(ctx, key=_key(headers, operation, visit.request))
                 outcome = await self._pass_on(operation, names, scope, headers, body, ctx)
         except Problem as problem:
             outcome = Outcome(problem=problem, status=problem.status)
         if outcome.problem is not None:
-            await self._refusals.record(ctx, operation_id, outcome.problem)
+            self.measures.problems[outcome.problem.code] += 1
+            await self._refusals.record(ctx, visit.operation, outcome.problem)
         response = respond(outcome)
         if outcome.problem is not None and "allow" in outcome.problem.more:
             response.headers["Allow"] = ", ".join(sorted(outcome.problem.more["allow"]))

@@ -7,15 +7,17 @@ from importlib import import_module
 
 from starlette.applications import Starlette
 
-from guilder.chassis import observe
+from guilder.chassis import logs, observe
 from guilder.chassis.call import Direct, Remote, callers
 from guilder.chassis.clock import Clock
 from guilder.chassis.listen import Server, private_server
+from guilder.chassis.metrics import Source
 from guilder.chassis.process import Build, Process
 from guilder.chassis.releases import Road
 from guilder.chassis.serve import service_routes
 from guilder.contracts.catalogue import all_contracts
 from guilder.gateway.app import Gateway
+from guilder.gateway.measures import Measures
 from guilder.gateway.settings import GatewaySettings
 from guilder.gateway.strict import server_settings
 from guilder.serving.plan import GATEWAY, Plan
@@ -54,14 +56,18 @@ class Host:
 
     async def run(self) -> None:
         """Serve until SIGINT, SIGTERM, or until a successor does."""
+        logs.configure(self.plan.name, self.plan.env)
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, self._stop.set)
         loop.add_signal_handler(SUCCEEDED, self._make_way)
         await self._process.start()
-        servers = [(self._private(), self.plan.private)]
+        servers, sources = [], []
         if self.plan.public is not None:
-            servers.append((self._public(), self.plan.public))
+            server, measures = self._public()
+            servers.append((server, self.plan.public))
+            sources.append(measures)
+        servers.append((self._private(*sources), self.plan.private))
         tasks = [loop.create_task(server.serve(sockets=[sock])) for server, sock in servers]
         while not all(server.started for server, _ in servers):  # uvicorn offers no event
             if any(task.done() for task in tasks):
@@ -91,14 +97,16 @@ class Host:
             self._remotes[contract, caller] = remote
         return self._remotes[contract, caller]
 
-    def _public(self) -> Server:
+    def _public(self) -> tuple[Server, Measures]:
         settings = GatewaySettings.load(self.plan.env)
         contracts = list(all_contracts().values())
         gateway = Gateway(self._process.calls(GATEWAY), contracts, self._clock, settings)
-        return Server(gateway, **server_settings())
+        server = Server(gateway, **server_settings())
+        gateway.measures.connections = server.server_state.connections
+        return server, gateway.measures
 
-    def _private(self) -> Server:
-        routes = observe.routes(self._process)
+    def _private(self, *sources: Source) -> Server:
+        routes = observe.routes(self._process, *sources)
         for endpoint in self._process.endpoints.values():
             routes += service_routes(endpoint, self.plan.keys, callers(endpoint.name))
         return private_server(Starlette(routes=routes))

@@ -11,6 +11,9 @@ from uuid import UUID
 
 import structlog
 
+from guilder.chassis.hop import HERE
+from guilder.chassis.logs import named
+from guilder.chassis.meter import Measure
 from guilder.chassis.store import OUTAGES, Tx
 from guilder.contracts.context import Call
 from guilder.contracts.errors import Internal, Problem, Unavailable
@@ -61,6 +64,19 @@ class Batches:
         self._waiting: deque[tuple[_Job, int]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._next_look = FIRST_LOOK
+        self._written = self._entries = 0
+
+    def measures(self) -> list[Measure]:
+        """What is worth watching of the one writer."""
+        return [
+            Measure("guilder_ledger_batches_total", "Batches committed.", lambda: self._written),
+            Measure("guilder_ledger_entries_total", "Entries in them.", lambda: self._entries),
+            Measure(
+                "guilder_ledger_waiting",
+                "Entries that wait for the next batch.",
+                lambda: len(self._waiting),
+            ),
+        ]
 
     async def submit(self, calls: Sequence[Submitted]) -> list[Answer]:
         """Book entries; a caller who gives up waiting does not stop the batch."""
@@ -87,13 +103,14 @@ class Batches:
 
     async def _decide(self, calls: list[Submitted]) -> list[Answer]:
         """One transaction; never raises. After a lost session once more: ids make it safe."""
+        HERE.set(("ledger", calls))  # the task was begun by another request
         for again in (True, False):
             try:
                 return await self._book(calls)
             except Problem as problem:
                 return [problem] * len(calls)
             except OUTAGES as error:
-                log.warning("ledger session lost", error=repr(error), again=again)
+                log.warning("ledger session lost", error=named(error), again=again)
             except Exception:
                 log.exception("defect in a batch of the ledger", entries=len(calls))
                 if len(calls) == 1:
@@ -118,6 +135,8 @@ class Batches:
             if books.next_seq >= self._next_look:
                 self._next_look = 2 * books.next_seq
                 await store.analyze(tx)
+        self._written += 1
+        self._entries += len(calls)
         return answers
 
 

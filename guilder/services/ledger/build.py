@@ -10,4 +10,4 @@ EXPIRE_SECONDS = 1.0
 def build(parts: Parts) -> Built:
     """Build the service from its parts."""
     service = LedgerService(parts.store, Writer(parts.store))
-    return Built(service, sweeps=[Sweep(EXPIRE_SECONDS, service.sweep)])
+    return Built(service, sweeps=[Sweep(EXPIRE_SECONDS, service.sweep)], measures=service.measures)

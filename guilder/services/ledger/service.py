@@ -37,6 +37,7 @@ class LedgerService(v1.Ledger):
         """`writer` is the only one of this ledger."""
         self.store, self.once = database, Once(writer, None)
         self._writer, self._batches = writer, Batches(writer)
+        self.measures = self._batches.measures()
 
     async def open_accounts(self, calls: Batch[v1.OpenAccount]) -> Answers[v1.LedgerAccount]:
         """Open accounts; the id recognises a repeat, which answers as the first time did."""
