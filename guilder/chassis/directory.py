@@ -11,6 +11,7 @@ import structlog
 from guilder.chassis.bindings import Bindings
 from guilder.chassis.clock import Clock
 from guilder.chassis.events import SYSTEM
+from guilder.chassis.logs import named
 from guilder.contracts.context import PLATFORM, Context
 from guilder.contracts.registry.v1 import Directory, DirectoryQuery, Registry
 
@@ -87,7 +88,7 @@ class DirectoryFollower:
             await self.refresh(wait_ms)
         except Exception as error:
             if self._hears:
-                log.warning("directory", generation=self.latest.generation, error=repr(error))
+                log.warning("directory", generation=self.latest.generation, error=named(error))
             self._hears = False
             return False
         if not self._hears:

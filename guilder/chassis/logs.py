@@ -50,7 +50,7 @@ def configure(process: str, env: Mapping[str, str], stream: TextIO | None = None
     """Send every log of this process, ours and the libraries', to `stream` (stderr)."""
     name = LogSettings.load(env).level.lower()
     if name not in LEVELS:
-        raise ValueError(f"GUILDER_LOG_LEVEL={name!r} is none of {', '.join(LEVELS)}")
+        raise ValueError(f"the log level {name!r} is none of {', '.join(LEVELS)}")
     level = LEVELS[name]
     structlog.configure(
         processors=[_named(process), _with_errors, structlog.processors.JSONRenderer(_json)],
