@@ -1,30 +1,24 @@
 """Complete payments over HTTP beside pgbench's TPC-B on the same PostgreSQL, round by round."""
 
 import asyncio
-import json
 import os
 import random
 import re
-import shutil
 import statistics
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 from uuid import uuid4
 
 import msgspec
 
+from guilder.bench.bank import UNLIMITED, Bank, platform, post
 from guilder.chassis.postgres import cluster_binaries
-from guilder.chassis.wire import Address, Reply, Wire
+from guilder.chassis.wire import Reply, Wire
 from guilder.embedded import Home
 
 TENANT = "nordbank"
-OVERDRAFT = "9999999.00"
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -80,26 +74,17 @@ ON = [
 
 def run(plan: Plan, tell: Callable[[str], None]) -> Result:
     """Start a throw-away platform, measure, and remove it."""
-    folder = Path(tempfile.mkdtemp(prefix="guilder-bench-"))
-    env = {**os.environ, "GUILDER_GATEWAY_PRINCIPAL_RATE": "1000000"}
-    env |= {"GUILDER_GATEWAY_TENANT_RATE": "1000000", "GUILDER_GATEWAY_AUDIT_RATE": "1000000"}
-    guilder = [sys.executable, "-m", "guilder.cli"]
-    try:
-        tell("starting a platform")
-        up = [*guilder, "up", "--data", str(folder), "--port", "0", "--demo", "--detach", "--json"]
-        facts = json.loads(subprocess.run(up, env=env, check=True, capture_output=True).stdout)
+    tell("starting a platform")
+    with platform(UNLIMITED) as (folder, facts):
         tpcb = _Pgbench(Home(folder), plan)
         tell(f"filling pgbench at scale {plan.pgbench_scale}")
         tpcb.fill()
         rounds = []
-        bank = _Bank(facts, plan)
+        bank = _Payer(Bank(facts, TENANT), plan)
         for n in range(plan.rounds):
             yard = tpcb.measure()
             rounds.append(asyncio.run(bank.measure(yard)))
             tell(f"round {n + 1}: TPC-B {yard:.0f}/s, payments {rounds[-1].payments:.0f}/s")
-    finally:
-        subprocess.run([*guilder, "down", "--data", str(folder)], check=False, capture_output=True)
-        shutil.rmtree(folder, ignore_errors=True)
     payments = statistics.median(r.payments for r in rounds)
     yardstick = statistics.median(r.tpcb for r in rounds)
     return Result(
@@ -155,52 +140,24 @@ class _Pgbench:
         return self._run("postgres", "--version").strip()
 
 
-class _Bank:
+class _Payer:
     """The payments' side."""
 
-    def __init__(self, facts: dict[str, Any], plan: Plan) -> None:
-        self._plan = plan
-        host, _, port = facts["api"].removeprefix("http://").partition(":")
-        self._address = Address(host=host, port=int(port))
-        self._client = next(bank for bank in facts["demo"] if bank["tenant"] == TENANT)
-        self._accounts: list[str] = []
+    def __init__(self, bank: Bank, plan: Plan) -> None:
+        self._bank, self._plan = bank, plan
         self._random = random.Random(1)
 
     async def measure(self, tpcb: float) -> Round:
         """One round of payments from `clients` connections."""
-        wire = Wire(self._address)
+        wire = Wire(self._bank.address)
         try:
-            token = await self._token(wire)
-            if not self._accounts:
-                await self._open_accounts(wire, token)
+            token = await self._bank.token(wire)
+            if not self._bank.accounts:
+                await self._bank.open_accounts(wire, token, self._plan.accounts)
             await self._load(token, 1.0)  # connections and caches are warm
             return await self._load(token, self._plan.seconds, tpcb)
         finally:
             wire.close()
-
-    async def _token(self, wire: Wire) -> str:
-        form = urlencode(
-            {
-                "grant_type": "client_credentials",
-                "client_id": self._client["client_id"],
-                "client_secret": self._client["client_secret"],
-            }
-        )
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        reply = await wire.request("POST", "/oauth/token", headers, form.encode())
-        token: str = _expect(reply, 200)["access_token"]
-        return token
-
-    async def _open_accounts(self, wire: Wire, token: str) -> None:
-        party = {"kind": "person", "name": "Bench"}
-        holder = _expect(await _post(wire, "/v1/parties", token, party), 201)["id"]
-        account = {
-            "holders": [holder],
-            "overdraft": {"amount": OVERDRAFT, "currency": "EUR"},
-        }
-        for _ in range(self._plan.accounts):
-            made = _expect(await _post(wire, "/v1/accounts", token, account), 201)
-            self._accounts.append(made["id"])
 
     async def _load(self, token: str, seconds: float, tpcb: float = 0.0) -> Round:
         until = time.perf_counter() + seconds
@@ -208,13 +165,13 @@ class _Bank:
         count = {"booked": 0, "refused": 0, "replayed": 0, "failed": 0}
 
         async def client() -> None:
-            wire = Wire(self._address)
+            wire = Wire(self._bank.address)
             last: tuple[dict[str, Any], str] | None = None
             while time.perf_counter() < until:
                 replay = last is not None and self._random.random() < self._plan.replay_share
                 body, key = last if replay and last else (self._payment(), str(uuid4()))
                 begun = time.perf_counter()
-                reply = await _post(wire, "/v1/payments", token, body, key)
+                reply = await post(wire, "/v1/payments", token, body, key)
                 spent.append(time.perf_counter() - begun)
                 count[_kind(reply)] += 1
                 last = (body, key)
@@ -234,14 +191,13 @@ class _Bank:
         )
 
     def _payment(self) -> dict[str, Any]:
+        accounts = self._bank.accounts
         hot = self._random.random() < self._plan.hot_share
-        debtor, creditor = self._random.sample(self._accounts, 2)
+        debtor, creditor = self._random.sample(accounts, 2)
         refused = self._random.random() < self._plan.refused_share
         amount = "99999999.00" if refused else f"{self._random.randint(1, 500)}.25"
         return {
-            "debtor_account": self._accounts[0]
-            if hot and creditor != self._accounts[0]
-            else debtor,
+            "debtor_account": accounts[0] if hot and creditor != accounts[0] else debtor,
             "creditor_account": creditor,
             "amount": {"amount": amount, "currency": "EUR"},
             "remittance": "bench",
@@ -252,19 +208,3 @@ def _kind(reply: Reply) -> str:
     if reply.headers.get("idempotent-replayed") == "true":
         return "replayed"
     return {201: "booked", 422: "refused"}.get(reply.status, "failed")
-
-
-def _expect(reply: Reply, status: int) -> dict[str, Any]:
-    if reply.status != status:
-        raise RuntimeError(f"{reply.status} instead of {status}: {reply.body[:300]!r}")
-    answer: dict[str, Any] = json.loads(reply.body)
-    return answer
-
-
-async def _post(wire: Wire, path: str, token: str, body: Any, key: str | None = None) -> Reply:
-    headers = {
-        "Authorization": f"Bearer {token}",
-        "Content-Type": "application/json",
-        "Idempotency-Key": key or str(uuid4()),
-    }
-    return await wire.request("POST", path, headers, json.dumps(body).encode())

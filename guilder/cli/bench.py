@@ -7,7 +7,7 @@ import sys
 import click
 import msgspec
 
-from guilder.bench import payments
+from guilder.bench import overload, payments
 from guilder.cli.platform import json_option
 
 
@@ -66,3 +66,48 @@ def payments_command(
             f"refused {each.refused:,}, replayed {each.replayed:,}, failed {each.failed}"
         )
     click.echo(f"ratio {result.ratio} (median payments / median TPC-B)")
+
+
+@bench.command("overload")
+@click.option(
+    "--rounds",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1, 100),
+    help="Interleaved rounds; median counts.",
+)
+@click.option(
+    "--seconds",
+    default=8.0,
+    show_default=True,
+    type=click.FloatRange(1, 3600),
+    help="Length of each part of a round.",
+)
+@click.option(
+    "--times",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(1, 50),
+    help="Load that is offered, in peaks.",
+)
+@json_option
+def overload_command(rounds: int, seconds: float, times: float, as_json: bool) -> None:
+    """Payments at five times the capacity, and beside a bank at 20 times its limit.
+
+    Example: guilder bench overload --json
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the throw-away platforms go too
+    plan = overload.Plan(rounds=rounds, seconds=seconds, times=times)
+    result = overload.run(plan, lambda text: click.echo(text, err=True))
+    if as_json:
+        click.echo(json.dumps(msgspec.to_builtins(result)))
+        return
+    statuses = ", ".join(f"{count:,} × {what}" for what, count in sorted(result.refused.items()))
+    click.echo(
+        f"goodput {result.goodput_ratio:.2f} of the peak at {times:g} times its load, "
+        f"accepted p99 {result.accepted_p99_ms:.0f} ms, {result.refused_share:.0%} refused\n"
+        f"refused: {statuses}; {result.without_retry_after} without Retry-After\n"
+        f"a bank at a modest rate meanwhile: {result.quiet_refused_share:.1%} refused\n"
+        f"beside a bank at 20 times its limit: p99 {result.neighbour_p99_ratio:.2f} times "
+        f"what it is alone ({result.neighbour_p99_ratio_pooled:.2f} over all rounds together)"
+    )

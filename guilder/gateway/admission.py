@@ -5,8 +5,8 @@ the requests in flight and steers that bound as TCP does (additive increase, mul
 decrease): up while it is what refuses and answers come in time, down when one in ten comes late.
 Capacity thus goes into work that ends in time, on any machine and without tuning.
 
-When a limiter is nearly full it tells requests apart (`Limiter.room`): whoever has more than a
-fair share in flight is refused first, and new work before reads.
+When a limiter is full it tells requests apart (`Limiter.room`): whoever has more than a fair share
+in flight is refused first, and new work before reads.
 """
 
 import random
@@ -21,9 +21,9 @@ from guilder.contracts.errors import Problem
 STRANGERS = -1
 """Those who have not shown a token yet stand together where a tenant would."""
 
-FLOOR = 16
+FLOOR = 24
 """Even a service that answers late is asked so much at once; otherwise it could never recover."""
-START = 32
+START = 48
 WINDOW_SECONDS = 0.25
 WINDOW_LEAST = 10
 """The bound moves at most once a window, and only on so many answers."""
@@ -65,15 +65,16 @@ class Limiter:
     def room(self, tenant: int, *, read: bool) -> bool:
         """Whether a request would be admitted now. The platform's operators always are.
 
-        The last tenths of the bound are kept: one for reads, two for tenants below their fair
-        share. Even a tenant that is alone has no share above a half, so the next one finds room.
+        The bound is for new work of tenants at or above their fair share. Reads may pass it by a
+        tenth, and tenants below their share by four: even when it has just come down. Nobody's
+        share is above a half, so a tenant that has been alone leaves room for the next one.
         """
         if tenant == PLATFORM:
             return True
         mine = self._of.get(tenant, 0)
         tenants = len(self._of) + (tenant not in self._of)
         modest = mine < self.limit / max(2, tenants)
-        return self.in_flight < self.limit * (7 + read + 2 * modest) / 10
+        return self.in_flight < self.limit * (10 + read + 4 * modest) / 10
 
     @contextmanager
     def slot(self, tenant: int, *, read: bool) -> Iterator[None]:

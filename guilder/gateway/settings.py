@@ -16,7 +16,7 @@ class GatewaySettings(Settings):
     tenant_rate: float = setting(2000.0, "requests a second that one tenant may send")
     stranger_rate: float = setting(50.0, "requests a second without a valid token, all together")
     latency_ms: float = setting(
-        250.0, "work in flight is bounded so that nine of ten requests are answered within this"
+        400.0, "work in flight is bounded so that nine of ten requests are answered within this"
     )
     in_flight_max: int = setting(
         256, "requests in flight to one service, at most; fewer while answers come late"
