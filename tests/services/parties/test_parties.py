@@ -8,9 +8,9 @@ from guilder.chassis.contract import plain
 from guilder.chassis.testing import new_id, somebody
 from guilder.contracts.context import Call
 from guilder.contracts.declare import EventQuery, Nothing
-from guilder.contracts.errors import InvalidRequest, NotFound
+from guilder.contracts.errors import Internal, InvalidRequest, NotFound
 from guilder.contracts.parties import v1
-from guilder.contracts.vault.v1 import Erased
+from guilder.contracts.vault.v1 import Erased, Subject, Vault
 
 ADDRESS = v1.Address(lines=["Hlavní 12", "110 00 Praha"], country="CZ")
 
@@ -134,6 +134,47 @@ async def test_making_and_erasing_are_in_the_log_in_ids(world):
         ("party.created", {"party": str(made.id)}),
         ("party.erased", {"party": str(made.id)}),
     ]
+
+
+async def erasures(parties, who, party):
+    """Who erased a party, as its log says."""
+    seen, after = [], ""
+    while (page := await parties.events(who.ctx(), EventQuery(after=after))).events:
+        seen += [
+            e.principal
+            for e in page.events
+            if e.type == "party.erased" and e.ids["party"] == str(party)
+        ]
+        after = page.next
+    return seen
+
+
+async def test_an_erasure_that_only_the_vault_remembers_is_finished(world):
+    """A crash between the two, or the data restored to a moment before it."""
+    parties, who = world.client(v1.Parties), somebody(46)
+    made = await parties.create(who.ctx(), person(f"Eva {new_id()}"))
+    subject = Subject(subject=made.id, reason="asked for it")
+    await world.client(Vault).erase(who.ctx(), subject)
+    await world.settle()
+    assert await findings(world, 46) == []
+    assert await found(parties, who, name=made.name) == []
+    assert await erasures(parties, who, made.id) == [str(who.principal.id)]
+    await world.settle()
+    assert len(await erasures(parties, who, made.id)) == 1
+
+
+async def test_a_repeat_answers_although_the_reaction_was_first(direct, monkeypatch):
+    parties, who, key = direct.client(v1.Parties), somebody(47), str(new_id())
+    made = await parties.create(who.ctx(), person())
+    erase = v1.EraseParty(party_id=made.id, reason="asked for it")
+    with monkeypatch.context() as patch:
+        patch.setattr(direct.process.built["parties"].service.once, "settle", None)
+        with pytest.raises(Internal):  # dies after the vault, before its own last commit
+            await parties.erase(who.ctx(key), erase)
+    await direct.settle()
+    assert await found(parties, who, name=made.name) == []
+    assert (await parties.erase(who.ctx(key), erase)).keys_destroyed == 1
+    assert len(await erasures(parties, who, made.id)) == 1
 
 
 @pytest.mark.abuse(63)
