@@ -1,7 +1,9 @@
 """The thin HTTP/1.1 client between our own processes: keep-alive, one parser, nothing else."""
 
 import asyncio
+import re
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import httptools
@@ -23,7 +25,7 @@ class Address:
     @classmethod
     def read(cls, text: str) -> "Address":
         """Read `unix:/path` or `http://host:port`; ValueError says which form is wanted."""
-        if text.startswith("unix:/"):
+        if text.startswith("unix:/") and "\0" not in text:
             return cls(path=text.removeprefix("unix:"))
         try:
             parts = urlsplit(text)
@@ -32,6 +34,7 @@ class Address:
                 and parts.hostname
                 and parts.port
                 and text == (f"http://{parts.netloc}")
+                and not re.search(r"[@\s]", text)
             ):
                 return cls(host=parts.hostname, port=parts.port)
         except ValueError:
@@ -48,6 +51,7 @@ class Address:
 class Reply:
     """An HTTP answer as the parser builds it."""
 
+    parser: Any = None
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     parts: list[bytes] = field(default_factory=list)
@@ -59,10 +63,14 @@ class Reply:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
+        if self.done:
+            return
         self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_body(self, data: bytes) -> None:
         """Take a part of the body; bounded."""
+        if self.done:
+            return
         self.size += len(data)
         if self.size > MAX_ANSWER:
             self.too_large = True
@@ -70,8 +78,12 @@ class Reply:
             self.parts.append(data)
 
     def on_message_complete(self) -> None:
-        """Note the end."""
-        self.done = True
+        """Note the end; now, because the parser does not know any more afterwards."""
+        if self.done:  # nobody asked for a second answer
+            self.keep_alive = False
+            return
+        self.done, self.status = True, self.parser.get_status_code()
+        self.keep_alive = self.parser.should_keep_alive()
 
     @property
     def body(self) -> bytes:
@@ -145,20 +157,19 @@ class Wire:
     async def _exchange(stream: Stream, data: bytes, reply: Reply) -> None:
         reader, writer = stream
         writer.write(data)
-        parser = httptools.HttpResponseParser(reply)
+        reply.parser = httptools.HttpResponseParser(reply)
         while not reply.done:
             chunk = await reader.read(65536)
             if not chunk:
                 raise ConnectionResetError("the connection was closed before the answer")
             reply.began = True
             try:
-                parser.feed_data(chunk)
+                reply.parser.feed_data(chunk)
             except httptools.HttpParserError as error:
                 raise ConnectionAbortedError(f"the answer is not HTTP: {error}") from None
             if reply.too_large:
                 raise Unavailable("the answer is too large")
-        reply.status = parser.get_status_code()
-        reply.keep_alive = parser.should_keep_alive()
+        reply.parser = None  # they hold each other
 
     def close(self) -> None:
         """Close what is idle now, and what is in use as soon as its answer is there."""
