@@ -17,6 +17,8 @@ from guilder.contracts.context import Context
 from guilder.contracts.errors import Unauthenticated
 
 LIFETIME = 30
+KEY_BYTES = 32
+"""As long as the digest: a shorter key is easier to guess."""
 HEADER = "guilder-call"
 
 
@@ -81,7 +83,13 @@ class PairKeys(CallKeys):
     def __init__(self, pairs: Mapping[str, str]) -> None:
         """`pairs` maps `caller>audience` to the key in hex; ValueError for what is no key."""
         super().__init__(b"")
-        self._pairs = {pair: bytes.fromhex(key) for pair, key in pairs.items()}
+        try:
+            self._pairs = {pair: bytes.fromhex(key) for pair, key in pairs.items()}
+        except (AttributeError, TypeError):
+            raise ValueError("they are an object of pairs and keys in hex") from None
+        for pair, key in self._pairs.items():
+            if len(key) != KEY_BYTES:
+                raise ValueError(f"the key of {pair} has not {KEY_BYTES} bytes")
 
     def key(self, caller: str, audience: str) -> bytes:
         """The key of a pair; Unauthenticated where this process does not hold it."""

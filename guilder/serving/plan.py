@@ -3,6 +3,7 @@
 The embedded platform makes the same plans from its data directory (guilder/embedded.py).
 """
 
+import errno
 import json
 import os
 import socket
@@ -15,6 +16,7 @@ from guilder.chassis.store import ConnectArgs
 from guilder.chassis.token import CallKeys, PairKeys
 from guilder.chassis.wire import Address
 from guilder.contracts.catalogue import all_contracts
+from guilder.contracts.errors import Unauthenticated
 from guilder.serving.settings import ServeSettings
 
 GATEWAY = "gateway"
@@ -53,48 +55,68 @@ def names() -> list[str]:
 
 def from_settings(name: str, env: Mapping[str, str]) -> Plan:
     """The plan of one part; ServeError names the setting that is absent or wrong."""
+    gateway = name == GATEWAY
     try:
         settings = ServeSettings.load(env)
         peers = read_peers(settings.peers)
-        keys = PairKeys(json.loads(Path(settings.keys).read_text("utf-8")))
-    except FileNotFoundError as error:
-        raise ServeError(
-            f"the call keys are not in {error.filename}; `guilder keys {name}` prints them"
-        ) from error
-    except (ValueError, AttributeError) as error:
-        raise ServeError(f"a setting cannot be read: {error}") from error
-    for wanted in ("listen",) if name == GATEWAY else ("listen", "database"):
+        for contract in sorted(callee for _, callee in pairs(name) if callee != name):
+            peers(contract)
+    except ValueError as error:
+        raise ServeError(str(error)) from error
+    for wanted in ("listen",) if gateway else ("listen", "database"):
         if not getattr(settings, wanted):
             raise ServeError(f"set GUILDER_SERVE_{wanted.upper()}: see `guilder serve --help`")
-    gateway = name == GATEWAY
+    keys = _read_keys(name, Path(settings.keys))
     return Plan(
         name=name,
         services=() if gateway else (name,),
-        private=listen(settings.listen),
+        private=listen("GUILDER_SERVE_LISTEN", settings.listen),
         keys=keys,
         secrets=Path(settings.secrets),
         peers=peers,
         connect={} if gateway else {name: {"dsn": settings.database}},
-        public=listen(settings.public) if gateway else None,
+        public=listen("GUILDER_SERVE_PUBLIC", settings.public) if gateway else None,
         linger_s=settings.linger_s,
         env=env,
     )
 
 
-def listen(text: str) -> socket.socket:
+def _read_keys(name: str, path: Path) -> PairKeys:
+    """The call keys of a process, all of them; ServeError where one is absent or is none."""
+    how = f"GUILDER_SERVE_KEYS names a file; `guilder keys {name}` prints what belongs into it"
+    try:
+        keys = PairKeys(json.loads(path.read_text("utf-8")))
+        for caller, audience in pairs(name):
+            keys.key(caller, audience)
+    except OSError as error:
+        raise ServeError(f"{path} cannot be read: {error.strerror}. {how}") from error
+    except ValueError as error:
+        raise ServeError(f"{path} holds no call keys: {error}. {how}") from error
+    except Unauthenticated as problem:
+        raise ServeError(f"{path} is of another process: {problem.detail}. {how}") from problem
+    return keys
+
+
+def listen(setting: str, text: str) -> socket.socket:
     """Open a listening socket at `unix:/path` or `http://host:port`; ServeError if it cannot be."""
     try:
         address = Address.read(text)
-        if address.path is None:
-            return socket.create_server((address.host, address.port), backlog=BACKLOG)
-        return listen_unix(Path(address.path))
+        if address.path is not None:
+            return listen_unix(Path(address.path))
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        return socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
     except (OSError, ValueError) as error:
-        raise ServeError(f"{text} cannot be listened at: {error}") from error
+        raise ServeError(f"{setting}: nothing can listen at {text}: {error}") from error
 
 
 def listen_unix(path: Path) -> socket.socket:
-    """Open a unix socket that its owner alone may enter; what lay there before is removed."""
-    path.unlink(missing_ok=True)
+    """Open a unix socket that its owner alone may enter; a dead one that lay there is removed.
+
+    OSError where something lives there, or where it is no socket at all.
+    """
+    if path.is_socket():
+        _make_sure_that_it_is_dead(path)
+        path.unlink(missing_ok=True)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         made.bind(str(path))
@@ -106,26 +128,51 @@ def listen_unix(path: Path) -> socket.socket:
     return made
 
 
+def _make_sure_that_it_is_dead(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.setblocking(False)
+        try:
+            asking.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return
+        except BlockingIOError:  # its queue is full
+            pass
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
 def read_peers(text: str) -> Callable[[str], Address]:
-    """Read `*=unix:/run/{name}.sock,ledger=http://host:port`; ValueError for what is not one."""
+    """Read `*=unix:/run/{name}.sock,ledger=http://host:port`; ValueError for what is not one.
+
+    So is, later, what is not in it.
+    """
     book: dict[str, str] = {}
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         name, equals, address = part.partition("=")
         if not equals or name not in ("*", *all_contracts()):
-            raise ValueError(f"{part!r} in GUILDER_SERVE_PEERS is not NAME=ADDRESS")
-        Address.read(address.replace("{name}", "x"))
+            raise ValueError(f"{part!r} in GUILDER_SERVE_PEERS is not NAME=ADDRESS of a service")
+        try:
+            Address.read(address.replace("{name}", "x"))
+        except ValueError as error:
+            raise ValueError(f"{error} (GUILDER_SERVE_PEERS)") from error
         book[name] = address
 
     def where(contract: str) -> Address:
-        found = book.get(contract, book.get("*", ""))
+        found = book.get(contract, book.get("*"))
+        if found is None:
+            raise ValueError(f"GUILDER_SERVE_PEERS does not say where {contract} is")
         return Address.read(found.replace("{name}", contract))
 
     return where
 
 
+def pairs(name: str) -> set[tuple[str, str]]:
+    """Who calls whom (caller, audience), wherever this process is one of the two."""
+    found = {(caller, callee) for caller in (name, PROCESS) for callee in callees(caller)}
+    if name != GATEWAY:
+        found |= {(caller, name) for caller in callers(name)}
+    return found
+
+
 def pair_keys(root: CallKeys, name: str) -> dict[str, str]:
     """The call keys that a process needs: of whom it calls and of who calls it."""
-    pairs = {(caller, callee) for caller in (name, PROCESS) for callee in callees(caller)}
-    if name != GATEWAY:
-        pairs |= {(caller, name) for caller in callers(name)}
-    return {f"{one}>{two}": root.key(one, two).hex() for one, two in sorted(pairs)}
+    return {f"{one}>{two}": root.key(one, two).hex() for one, two in sorted(pairs(name))}
