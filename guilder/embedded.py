@@ -28,7 +28,7 @@ from guilder.chassis.token import CallKeys
 from guilder.chassis.wire import Address
 from guilder.contracts.catalogue import all_contracts
 from guilder.serving.host import SUCCEEDED, Host
-from guilder.serving.plan import GATEWAY, Plan, listen_unix, names
+from guilder.serving.plan import GATEWAY, Plan, ServeError, listen_unix, names
 from guilder.serving.settings import ServeSettings
 
 READY = "ready.json"
@@ -259,7 +259,10 @@ def main() -> None:
     data, name, *descriptors = sys.argv[1:]
     private, *public = [socket.socket(fileno=int(descriptor)) for descriptor in descriptors]
     made = plan(Home(Path(data)), name, private, public[0] if public else None)
-    uvloop.run(Host(made, _say_ready).run())
+    try:
+        uvloop.run(Host(made, _say_ready).run())
+    except ServeError as error:
+        sys.exit(f"{name}: {error}")
 
 
 if __name__ == "__main__":

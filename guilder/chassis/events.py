@@ -152,9 +152,9 @@ class Follower:
             pass
 
     async def run(self) -> None:
-        """Follow until cancelled; an error is logged and tried again with a growing pause."""
+        """Follow until this process leaves; an error is tried again with a growing pause."""
         pause = 0.2
-        while True:
+        while not self.store.leaving:  # the feeds of this process do not wait then
             try:
                 await self.step(wait_ms=20_000)
                 pause = 0.2

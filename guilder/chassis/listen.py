@@ -72,8 +72,8 @@ class Server(uvicorn.Server):
             sock.close()
         self.server_state.leaving = True
         clock = asyncio.get_running_loop().time
-        until = clock() + self.linger
-        while self.server_state.connections and clock() < until:  # noqa: ASYNC110  no event
+        since = clock()
+        while self.server_state.connections and clock() < since + self.linger:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         await super().shutdown()
 

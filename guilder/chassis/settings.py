@@ -16,6 +16,10 @@ def setting(default: Any, text: str) -> Any:
     return field(default=default, metadata={"text": text})
 
 
+class BadSetting(ValueError):
+    """A variable does not hold what it should; the text names it."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """Base of a service's settings; the variable of field `x` is `<PREFIX>X`."""
@@ -24,7 +28,7 @@ class Settings:
 
     @classmethod
     def load(cls, env: Mapping[str, str] | None = None) -> Self:
-        """Read from the environment; ValueError names the variable and what it wants."""
+        """Read from the environment; BadSetting names the variable and what it wants."""
         source = os.environ if env is None else env
         hints = get_type_hints(cls)
         given: dict[str, Any] = {}
@@ -48,5 +52,5 @@ def _read(name: str, text: str, kind: Any) -> Any:
         if kind in (int, float, str, Path):
             return kind(text)
     except (KeyError, ValueError):
-        raise ValueError(f"{name}={text!r} is not a valid {kind.__name__}") from None
+        raise BadSetting(f"{name}={text!r} is not a valid {kind.__name__}") from None
     raise TypeError(f"{name}: settings are int, float, bool, str or Path")

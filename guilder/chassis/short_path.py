@@ -23,10 +23,11 @@ def to(folder: Path, longest: str, note: Path) -> str:
     base = next(path for path in (tempfile.gettempdir(), "/tmp") if len(os.fsencode(path)) < 50)
     link = Path(tempfile.mkdtemp(prefix="guilder-", dir=base)) / "socket"
     link.symlink_to(folder)
-    note.unlink(missing_ok=True)
-    descriptor = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    draft = note.with_name(f"{note.name}.{link.parent.name}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(str(link))
+    draft.replace(note)  # whole, however many make one at the same time
     return str(link)
 
 

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from importlib import resources
@@ -33,6 +33,11 @@ OUTAGES = (
 
 PROBE_SECONDS = 1.0
 """How long a database may take to answer a probe, and how long an answer counts."""
+
+
+class NotPrepared(RuntimeError):
+    """The database answers but was never brought up to any schema of ours."""
+
 
 ConnectArgs = dict[str, Any]
 """Keyword arguments for asyncpg.connect: host, port, user, password, database."""
@@ -131,6 +136,8 @@ class Store:
         self._news = asyncio.Event()
         self.leaving = False
         """Whether this process is about to end: who waits for news is sent on his way."""
+        self.farewells: list[Callable[[], None]] = []
+        """What else is to be done then."""
         self.waiting, self.wait_seconds = 0, 0.0
         """Who waits for a connection now, and how long all have waited together."""
         self.committed = self.rolled_back = 0
@@ -140,7 +147,7 @@ class Store:
         self._probe: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Open the pool; the first connection proves that the database answers."""
+        """Open the pool; the first connection proves that the database answers. NotPrepared."""
         self._pool = await asyncpg.create_pool(
             **self._connect,
             min_size=1,
@@ -149,6 +156,12 @@ class Store:
             command_timeout=60,
             max_inactive_connection_lifetime=300,
         )
+        async with self._pool.acquire() as connection:
+            if await connection.fetchval("SELECT to_regclass('schema_migration') IS NULL"):
+                raise NotPrepared(
+                    f"the database of {self.service} holds no schema of ours: "
+                    "`guilder up` or `guilder migrate` makes it"
+                )
 
     async def close(self) -> None:
         """Close the pool and every session."""
@@ -244,6 +257,8 @@ class Store:
         """Let nobody wait here any more."""
         self.leaving = True
         self.tell()
+        for farewell in self.farewells:
+            farewell()
 
     def tell(self) -> None:
         """Wake whoever waits for news in the log."""

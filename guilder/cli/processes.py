@@ -14,7 +14,7 @@ from guilder.chassis.control import ask
 from guilder.chassis.supervise import State, SuperviseError, control_socket, read_state
 from guilder.chassis.wire import Address, Wire
 from guilder.cli.platform import data_option, json_option
-from guilder.embedded import Home
+from guilder.embedded import CALL_KEY, Home
 from guilder.serving.host import Host
 from guilder.serving.plan import ServeError, from_settings, names, pair_keys
 
@@ -40,20 +40,22 @@ def restart(names_: tuple[str, ...], everything: bool, data: Path, as_json: bool
     chosen = [child.name for child in state.children] if everything else list(names_)
     if not chosen:
         raise click.UsageError("name a process, or say --all")
-    ok, lines = False, []
+    ok, steps, error = False, [], "the platform ended meanwhile"
     try:
         for line in ask(control_socket(home.run), LINE_SECONDS, restart=chosen):
-            lines.append(line)
-            ok = line.get("ok", ok)
-            if not as_json and "name" in line:
+            if "name" not in line:
+                ok, error = line["ok"], line.get("detail", "")
+                break
+            steps.append(line)
+            if not as_json:
                 more = f" ({line['detail']})" if line["detail"] else ""
                 click.echo(f"{line['name']:<14} {line['state']}{more}")
-            elif not as_json and "detail" in line:
-                click.echo(line["detail"], err=True)
-    except SuperviseError as error:
-        raise click.ClickException(str(error)) from error
+    except SuperviseError as problem:
+        error = str(problem)
     if as_json:
-        click.echo(json.dumps({"ok": ok, "steps": lines[:-1]}))
+        click.echo(json.dumps({"ok": ok, "steps": steps} | ({"error": error} if error else {})))
+    if error:
+        click.echo(f"guilder restart: {error}", err=True)
     if not ok:
         sys.exit(1)
 
@@ -171,6 +173,6 @@ def keys(name: str, data: Path, as_json: bool) -> None:
     Example: guilder keys pricing > pricing.keys
     """
     home = Home(data.absolute())
-    if not home.secrets.exists():
+    if not (home.secrets / CALL_KEY).exists():
         raise click.ClickException(f"there is no platform in {data}")
     click.echo(json.dumps(pair_keys(home.call_keys(), name), indent=1))

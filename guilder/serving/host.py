@@ -2,9 +2,11 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import Callable
 from importlib import import_module
 
+import asyncpg
 from starlette.applications import Starlette
 
 from guilder.chassis import logs, observe
@@ -15,12 +17,14 @@ from guilder.chassis.metrics import Source
 from guilder.chassis.process import Build, Process
 from guilder.chassis.releases import Road
 from guilder.chassis.serve import service_routes
+from guilder.chassis.settings import BadSetting
+from guilder.chassis.store import OUTAGES, NotPrepared
 from guilder.contracts.catalogue import all_contracts
 from guilder.gateway.app import Gateway
 from guilder.gateway.measures import Measures
 from guilder.gateway.settings import GatewaySettings
 from guilder.gateway.strict import server_settings
-from guilder.serving.plan import GATEWAY, Plan
+from guilder.serving.plan import GATEWAY, Plan, ServeError
 
 SUCCEEDED = signal.SIGUSR1
 """Sent to a process whose successor serves already: it may take its time to leave."""
@@ -53,36 +57,56 @@ class Host:
         self._remotes: dict[tuple[str, str], Remote] = {}
         self._stop = asyncio.Event()
         self._linger = 0.0
+        self._door: Server | None = None
 
     async def run(self) -> None:
-        """Serve until SIGINT, SIGTERM, or until a successor does."""
+        """Serve until SIGINT, SIGTERM, or until a successor does; ServeError if it cannot start."""
         logs.configure(self.plan.name, self.plan.env)
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, self._stop.set)
+            loop.add_signal_handler(name, self._end)
         loop.add_signal_handler(SUCCEEDED, self._make_way)
-        await self._process.start()
-        servers, sources = [], []
-        if self.plan.public is not None:
-            server, measures = self._public()
-            servers.append((server, self.plan.public))
-            sources.append(measures)
-        servers.append((self._private(*sources), self.plan.private))
+        servers = await self._open()
         tasks = [loop.create_task(server.serve(sockets=[sock])) for server, sock in servers]
         while not all(server.started for server, _ in servers):  # uvicorn offers no event
             if any(task.done() for task in tasks):
-                self._stop.set()
                 break
             await asyncio.sleep(0.01)
-        self._ready()
-        await self._stop.wait()
-        for server, sock in servers:
-            server.leave(self._linger if sock is self.plan.public else 0.0)
+        else:
+            self._ready()
+        told = loop.create_task(self._stop.wait())
+        await asyncio.wait([told, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        for server, _ in servers:
+            server.leave(self._linger if server is self._door else 0.0)
         self._process.leave()
         await asyncio.gather(*tasks)
         await self._process.stop()
         for remote in self._remotes.values():
             remote.close()
+
+    async def _open(self) -> list[tuple[Server, socket.socket]]:
+        """Open what the plan names; the servers, each with its socket."""
+        try:
+            await self._process.start()
+            servers, sources = [], []
+            if self.plan.public is not None:
+                self._door, measures = self._public()
+                servers.append((self._door, self.plan.public))
+                sources.append(measures)
+            servers.append((self._private(*sources), self.plan.private))
+        except (*OUTAGES, asyncpg.PostgresError) as error:
+            raise ServeError(f"the database of {self.plan.name} cannot be used: {error}") from error
+        except (BadSetting, NotPrepared) as error:
+            raise ServeError(str(error)) from error
+        return servers
+
+    def _end(self) -> None:
+        """Leave now, also when a successor had given us time."""
+        self._linger = 0.0
+        if self._door is not None:
+            self._door.linger = 0.0
+        self._stop.set()
 
     def _make_way(self) -> None:
         self._linger = self.plan.linger_s
