@@ -8,7 +8,7 @@ import click
 from guilder.cli.bench import bench
 from guilder.cli.books import export_command, import_command, verify_command
 from guilder.cli.contracts import contract
-from guilder.cli.processes import keys, restart, serve, status
+from guilder.cli.processes import keys, migrate, restart, serve, status
 from guilder.cli.running import down, up
 from guilder.cli.tenants import tenant, token
 
@@ -47,6 +47,7 @@ for command in (
     down,
     status,
     restart,
+    migrate,
     serve,
     keys,
     tenant,

@@ -1,4 +1,4 @@
-"""`guilder status`, `guilder restart`, `guilder serve` and `guilder keys`."""
+"""`guilder status`, `guilder restart`, `guilder migrate`, `guilder serve` and `guilder keys`."""
 
 import asyncio
 import json
@@ -14,6 +14,7 @@ from guilder.chassis.control import ask
 from guilder.chassis.supervise import State, SuperviseError, control_socket, read_state
 from guilder.chassis.wire import Address, Wire
 from guilder.cli.platform import data_option, json_option
+from guilder.cli.running import prepare_databases
 from guilder.embedded import CALL_KEY, Home
 from guilder.serving.host import Host
 from guilder.serving.plan import ServeError, from_settings, names, pair_keys
@@ -136,6 +137,26 @@ def _table(found: list[dict[str, Any]]) -> list[str]:
                 f" {feed['behind_s']:.1f} s{trouble}"
             )
     return lines
+
+
+@click.command()
+@data_option
+@json_option
+def migrate(data: Path, as_json: bool) -> None:
+    """Bring the databases up to this release's schema while the release before it serves.
+
+    `guilder up` does so by itself. Before `guilder restart --all` into a newer release, this comes
+    first: a migration only adds, so that both releases work on what it leaves.
+
+    Example: guilder migrate
+    """
+    home = Home(data.absolute())
+    _running(home)
+    try:
+        prepare_databases(home)
+    except SuperviseError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(json.dumps({"ok": True}) if as_json else "the databases are up to date")
 
 
 @click.command()

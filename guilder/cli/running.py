@@ -94,7 +94,7 @@ def _up_here(home: Home, port: int, split: bool, ready: Callable[[], None]) -> N
         home.ready.unlink(missing_ok=True)
         listening = _listen(port)  # first: cheap to refuse, and nothing is started in vain
         start_databases(databases)
-        _provision(home)
+        prepare_databases(home)
         started = children(home, split, listening)
         pids = {child.name: supervisor.start(child) for child in started}
         for child in started:
@@ -134,7 +134,7 @@ def _listen(port: int) -> socket.socket:
         ) from error
 
 
-def _provision(home: Home) -> None:
+def prepare_databases(home: Home) -> None:
     """Prepare every service's database; SuperviseError says why it cannot be done."""
     try:
         asyncio.run(provision_all(home, os.environ))
