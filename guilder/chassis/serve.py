@@ -182,7 +182,10 @@ class Endpoint:
         if self._guard is None:
             raise Unauthenticated("this operation is not offered to the outside")
         await self._guard.check(operation, call)
-        return await self._guard.propose(operation, call) if operation.four_eyes else None
+        if not operation.four_eyes:
+            return None
+        await self.service.foresee(operation.name, call.ctx, call.request)
+        return await self._guard.propose(operation, call)
 
 
 def _with_own_key(call: Call[Any]) -> Call[Any]:

@@ -207,6 +207,9 @@ class Contract:
         found: dict[str, Operation] = home._operations  # type: ignore[attr-defined]
         return found
 
+    async def foresee(self, operation: str, ctx: Context, request: Any) -> None:
+        """Refuse at once what could not run if it were approved; asked before it is proposed."""
+
     @operation("GET /events", deadline_ms=35_000)
     async def events(self, ctx: Context, request: EventQuery) -> EventPage:
         """Serve the service's log, in commit order; waits up to `wait_ms` for the next event."""

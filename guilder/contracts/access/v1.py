@@ -210,7 +210,7 @@ class Proposals(Answer, frozen=True, kw_only=True):
 
 
 class ApprovedInput(Answer, frozen=True, kw_only=True):
-    """What the executing service needs: the input exactly as hashed, and who proposed it."""
+    """What the executing service needs: the input exactly as hashed, who proposed and approved."""
 
     id: UUID
     operation: str
@@ -218,6 +218,7 @@ class ApprovedInput(Answer, frozen=True, kw_only=True):
     hash: str
     state: ProposalState
     proposer: Principal
+    approver: UUID
 
 
 class Executed(Request, frozen=True, kw_only=True):

@@ -235,6 +235,7 @@ class AccessService(v1.Access):
             proposer=Principal(
                 id=row["proposed_by"], kind=row["proposed_kind"], party=row["proposed_party"]
             ),
+            approver=row["decided_by"],
         )
 
     @local

@@ -1,17 +1,19 @@
-"""The registry: creates tenants, finds them, says who serves them."""
+"""The registry: creates tenants, finds them, tells every process what it must know."""
 
 import asyncio
 from typing import Any
 
-from guilder.chassis.bindings import Bindings
 from guilder.chassis.events import POLL_SECONDS, feed
 from guilder.chassis.idempotency import Once, local
 from guilder.chassis.store import Store, Tx
+from guilder.contracts.access.v1 import Access
 from guilder.contracts.context import PLATFORM, Context
 from guilder.contracts.declare import EventPage, EventQuery, Finding, Nothing, SelfCheck
 from guilder.contracts.errors import Forbidden, Problem
 from guilder.contracts.registry import v1
-from guilder.services.registry import bank, catalogue, store
+from guilder.services.registry import bank, binding_store, store
+from guilder.services.registry.bindings import BindingDesk
+from guilder.services.registry.release import AskRelease
 
 RESERVED = {"platform"}
 """Slugs that no tenant gets: `platform` names the platform itself."""
@@ -19,12 +21,15 @@ RESERVED = {"platform"}
 MAX_NUMBER = 2**31 - 1
 
 
-class RegistryService(v1.Registry):
-    """Tenants and bindings."""
+class RegistryService(BindingDesk):
+    """Tenants; bindings are in bindings.py."""
 
-    def __init__(self, database: Store, once: Once, bindings: Bindings) -> None:
-        """`bindings` are those in force in this process."""
-        self.store, self.once, self._bindings = database, once, bindings
+    def __init__(
+        self, database: Store, once: Once, access: Access, ask_release: AskRelease
+    ) -> None:
+        """`access` knows who approved, `ask_release` what a release says of itself."""
+        self.store, self.once, self.access = database, once, access
+        self.ask_release = ask_release
 
     @local
     async def create_tenant(self, tx: Tx, ctx: Context, request: v1.CreateTenant) -> v1.Tenant:
@@ -60,28 +65,14 @@ class RegistryService(v1.Registry):
         async with self.store.tx(PLATFORM) as tx:
             return _tenant(await store.by_number(tx, request.number))
 
-    async def bindings(self, ctx: Context, request: Nothing) -> v1.BindingLines:
-        """List what serves the tenant of the call."""
-        lines = []
-        for contract in catalogue.contracts():
-            bound = self._bindings.resolve(ctx.tenant, contract.contract_name)
-            lines.append(
-                v1.BindingLine(
-                    contract=contract.contract_name,
-                    contract_version=contract.contract_version,
-                    edition=bound.edition,
-                    version=bound.version,
-                    generation=bound.generation,
-                )
-            )
-        return v1.BindingLines(items=lines)
-
     async def directory(self, ctx: Context, request: v1.DirectoryQuery) -> v1.Directory:
         """Answer at once where the caller knows another generation, else wait for the next."""
         left = request.wait_ms / 1000
         while True:
             async with self.store.tx(PLATFORM) as tx:
-                generation = await store.generation(tx)  # first: the lists may be newer, not older
+                generation = await binding_store.generation(
+                    tx
+                )  # first: the lists may be newer, not older
                 if generation != request.known:
                     return await self._directory(tx, generation)
             if left <= 0 or self.store.leaving:
@@ -91,7 +82,7 @@ class RegistryService(v1.Registry):
 
     @staticmethod
     async def _directory(tx: Tx, generation: int) -> v1.Directory:
-        bindings = [v1.Bound(**dict(row)) for row in await store.in_force(tx)]
+        bindings = [v1.Bound(**dict(row)) for row in await binding_store.in_force(tx)]
         return v1.Directory(generation=generation, bindings=bindings)
 
     async def events(self, ctx: Context, request: EventQuery) -> EventPage:

@@ -9,9 +9,6 @@ from guilder.contracts.registry.v1 import CreateTenant
 MAX_TENANTS = 10_000
 """How many tenants one list holds at most."""
 
-MAX_BOUND = 10_000
-"""How many bindings are in force at most: every process keeps them all."""
-
 _COLUMNS = (
     "number, slug, name, country, bank_code, bic, currency, zone, holiday_calendar, state,"
     " created_at"
@@ -49,24 +46,3 @@ async def by_number(tx: Tx, number: int) -> Any:
 async def all_tenants(tx: Tx) -> list[Any]:
     """Every tenant by slug, at most MAX_TENANTS."""
     return await tx.fetch(f"SELECT {_COLUMNS} FROM directory ORDER BY slug LIMIT $1", MAX_TENANTS)
-
-
-async def generation(tx: Tx) -> int:
-    """How often what every process must know was changed."""
-    found: int = await tx.value("SELECT value FROM generation")
-    return found
-
-
-async def next_generation(tx: Tx) -> int:
-    """Count one more change; others who change something wait until this one is committed."""
-    found: int = await tx.value("UPDATE generation SET value = value + 1 RETURNING value")
-    return found
-
-
-async def in_force(tx: Tx) -> list[Any]:
-    """Every binding that has not ended."""
-    return await tx.fetch(
-        "SELECT number AS tenant, contract, edition, version, address, on_failure, generation"
-        " FROM binding WHERE upper_inf(during) LIMIT $1",
-        MAX_BOUND,
-    )

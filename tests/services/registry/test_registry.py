@@ -11,7 +11,7 @@ from guilder.contracts.context import PLATFORM
 from guilder.contracts.declare import EventQuery, Nothing
 from guilder.contracts.errors import Forbidden, InvalidRequest, KeyReused, Refused
 from guilder.contracts.registry import v1
-from guilder.services.registry import store
+from guilder.services.registry import binding_store
 
 
 def asked(**changes) -> v1.CreateTenant:
@@ -204,7 +204,7 @@ async def test_bindings_are_for_those_who_may_view(world):
 async def change(world):
     """Something that every process must know has changed."""
     async with world.process.stores["registry"].tx(PLATFORM) as tx:
-        number = await store.next_generation(tx)
+        number = await binding_store.next_generation(tx)
         tx.emit(operator().ctx(), "tests.changed")
     return number
 

@@ -1,0 +1,145 @@
+"""Binds tenants to releases, and ends that. Composed into the service."""
+
+from typing import Any
+from uuid import UUID
+
+from guilder.chassis.events import SYSTEM
+from guilder.chassis.idempotency import Claim, Once, claimed, fingerprint, local
+from guilder.chassis.store import Store, Tx
+from guilder.contracts.access.v1 import Access, ProposalId
+from guilder.contracts.catalogue import all_contracts
+from guilder.contracts.context import PLATFORM, Context
+from guilder.contracts.declare import Nothing
+from guilder.contracts.errors import Conflict, Forbidden, NotFound
+from guilder.contracts.registry import v1
+from guilder.services.registry import binding_store, release, store
+
+
+class BindingDesk(v1.Registry):
+    """The operations on bindings."""
+
+    store: Store
+    once: Once
+    access: Access
+    ask_release: release.AskRelease
+
+    async def bindings(self, ctx: Context, request: Nothing) -> v1.BindingLines:
+        """List what serves the tenant of the call."""
+        async with self.store.tx(PLATFORM) as tx:
+            bound = {row["contract"]: row for row in await binding_store.of_tenant(tx, ctx.tenant)}
+        lines = []
+        for name, contract in all_contracts().items():
+            row = bound.get(name)
+            lines.append(
+                v1.BindingLine(
+                    contract=name,
+                    contract_version=contract.contract_version,
+                    edition=row["edition"] if row else "A",
+                    version=row["version"] if row else contract.release,
+                    generation=row["generation"] if row else 0,
+                    binding=row["id"] if row else None,
+                    since=row["bound_at"] if row else None,
+                    on_failure=row["on_failure"] if row else None,
+                )
+            )
+        return v1.BindingLines(items=lines)
+
+    @claimed
+    async def bind(self, claim: Claim, ctx: Context, request: v1.Bind) -> v1.BindingRecord:
+        """Make sure that it was approved and that the release is there, then put it in force."""
+        approver = await self._approver(ctx, request)
+        await self.foresee("bind", ctx, request)
+
+        async def work(tx: Tx) -> v1.BindingRecord:
+            number = await tenant_number(tx, request.tenant)
+            generation = await binding_store.next_generation(tx)
+            before = await binding_store.live(tx, number, request.contract)
+            if before is not None:
+                await binding_store.end(tx, before, generation, ctx.principal.id)
+                tx.emit(ctx, "binding.ended", binding=before, generation=generation)
+            elif await binding_store.count_in_force(tx) >= binding_store.MAX_BOUND:
+                raise v1.TooManyBindings(f"{binding_store.MAX_BOUND} bindings are in force")
+            version = all_contracts()[request.contract].contract_version
+            people = (ctx.principal.id, approver)
+            await binding_store.add(tx, number, request, version, generation, people)
+            tx.emit(
+                ctx,
+                "binding.bound",
+                binding=tx.resource,
+                number=number,
+                contract=request.contract,
+                release=f"{request.edition}.{request.version}",
+                generation=generation,
+                proposal=ctx.approval,
+            )
+            return _record(await binding_store.find(tx, tx.resource))
+
+        return await claim.finish(work)
+
+    async def foresee(self, operation: str, ctx: Context, request: Any) -> None:
+        """Refuse what cannot be bound; the release itself is asked what it is."""
+        if operation != "bind":
+            return
+        _operators_only(ctx)
+        address = release.check(request)
+        async with self.store.tx(PLATFORM) as tx:
+            await tenant_number(tx, request.tenant)
+        release.compare(request, await self.ask_release(address))
+
+    async def _approver(self, ctx: Context, request: v1.Bind) -> UUID:
+        """Who approved exactly this; Forbidden where nobody has."""
+        operation = self.operations()["bind"]
+        if ctx.approval is not None:
+            system = Context(tenant=ctx.tenant, principal=SYSTEM, request=ctx.request)
+            wanted = operation.id, fingerprint(operation, request).hex(), ctx.principal.id
+            try:
+                found = await self.access.approved_input(
+                    system, ProposalId(proposal_id=ctx.approval)
+                )
+            except (NotFound, Conflict):
+                found = None
+            if found and (found.operation, found.hash, found.proposer.id) == wanted:
+                return found.approver
+        raise Forbidden("a tenant is bound when another operator has approved it")
+
+    @local
+    async def end_binding(self, tx: Tx, ctx: Context, request: v1.BindingId) -> v1.BindingRecord:
+        """End it; a binding that has ended stays as it is."""
+        _operators_only(ctx)
+        row = await binding_store.find(tx, request.binding_id)
+        if row is None:
+            raise v1.UnknownBinding(f"no binding {request.binding_id}")
+        if row["ended_at"] is None:
+            generation = await binding_store.next_generation(tx)
+            if await binding_store.end(tx, request.binding_id, generation, ctx.principal.id):
+                tx.emit(ctx, "binding.ended", binding=request.binding_id, generation=generation)
+            row = await binding_store.find(tx, request.binding_id)
+        return _record(row)
+
+    async def binding_history(self, ctx: Context, request: v1.BindingQuery) -> v1.BindingRecords:
+        """List bindings, newest first."""
+        _operators_only(ctx)
+        async with self.store.tx(PLATFORM) as tx:
+            number = request.tenant and await tenant_number(tx, request.tenant)
+            rows = await binding_store.page(tx, request, number or None)
+        items = [_record(row) for row in rows[: request.limit]]
+        following = items[-1].generation if len(rows) > len(items) else None
+        return v1.BindingRecords(items=items, next=following)
+
+
+async def tenant_number(tx: Tx, slug: str) -> int:
+    """The number of a tenant; UnknownTenant when there is none."""
+    row = await store.by_slug(tx, slug)
+    if row is None:
+        raise v1.UnknownTenant(f"no tenant {slug}")
+    number: int = row["number"]
+    return number
+
+
+def _operators_only(ctx: Context) -> None:
+    if ctx.tenant != PLATFORM:
+        raise Forbidden("only an operator of the platform may do this")
+
+
+def _record(row: Any) -> v1.BindingRecord:
+    return v1.BindingRecord(**dict(row))

@@ -1,0 +1,100 @@
+"""What may be bound, and whether a release is what it is said to be."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from guilder.chassis.wire import Address, Wire
+from guilder.contracts.catalogue import all_contracts
+from guilder.contracts.errors import InvalidRequest, Unavailable
+from guilder.contracts.registry import v1
+
+ONE_FOR_ALL: Final = {
+    "registry": "it says which release serves whom, so nothing could say which registry does",
+    "identity": "a token is verified before its tenant is known",
+    "access": "rights and four eyes are decided in one place, and it says who may bind",
+    "vault": "the keys of all data subjects are in one place",
+    "ledger": "its books have one writer",
+}
+"""Contracts that no tenant is moved with, and why."""
+
+LONGEST_PATH: Final = 100
+"""The longest path of a socket; operating systems take 103 to 107 bytes."""
+
+ASK_S: Final = 2.0
+"""How long a release may take to say what it is."""
+
+Served = Mapping[str, tuple[str, str]]
+"""Edition and version by contract, as a process says of itself."""
+
+AskRelease = Callable[[Address], Awaitable[Served]]
+"""Asks the process at an address; ReleaseUnreachable when it does not say."""
+
+
+def check(request: v1.Bind) -> Address:
+    """The address, if this may be bound at all; says why not."""
+    contract = all_contracts().get(request.contract)
+    if contract is None:
+        raise v1.UnknownContract(f"no contract {request.contract}", at="$.contract")
+    if reason := ONE_FOR_ALL.get(request.contract):
+        raise v1.NotBindable(f"{request.contract}: {reason}", at="$.contract")
+    if request.edition != "A":
+        raise v1.ForeignEdition(f"edition {request.edition} has no attestation", at="$.edition")
+    if request.on_failure == "fallback" and contract.contract_kind != "decision":
+        kind = contract.contract_kind
+        raise v1.FallbackImpossible(f"{request.contract} is a {kind}", at="$.on_failure")
+    return read_address(request.address)
+
+
+def read_address(text: str) -> Address:
+    """An address that can be connected to; InvalidRequest says what is wrong with it."""
+    try:
+        address = Address.read(text)
+    except ValueError as error:
+        raise InvalidRequest(str(error), at="$.address") from None
+    if address.path is not None:
+        if {".", ".."} & set(address.path.split("/")):
+            raise InvalidRequest("the path must be plain, without . and ..", at="$.address")
+        if len(address.path) > LONGEST_PATH:
+            fault = f"a socket's path has at most {LONGEST_PATH} characters"
+            raise InvalidRequest(fault, at="$.address")
+    return address
+
+
+def compare(request: v1.Bind, served: Served) -> None:
+    """WrongRelease unless the process says that it is what is to be bound."""
+    found = served.get(request.contract)
+    if found is None:
+        runs = ", ".join(sorted(served)) or "nothing"
+        raise v1.WrongRelease(f"it does not serve {request.contract} but {runs}", at="$.contract")
+    if found != (request.edition, request.version):
+        said, wanted = ".".join(found), f"{request.edition}.{request.version}"
+        raise v1.WrongRelease(f"it is {request.contract} {said}, not {wanted}", at="$.version")
+
+
+async def ask_release(address: Address) -> Served:
+    """Read what the process at an address says of itself (`GET /health`)."""
+    wire = Wire(address)
+    try:
+        async with asyncio.timeout(ASK_S):
+            reply = await wire.request("GET", "/health", {}, b"", repeatable=True)
+        return read_health(reply.body if reply.status == 200 else b"")
+    except TimeoutError:
+        raise v1.ReleaseUnreachable(f"no answer within {ASK_S:g} s", at="$.address") from None
+    except (OSError, Unavailable) as error:
+        raise v1.ReleaseUnreachable(f"it cannot be asked: {error}", at="$.address") from None
+    finally:
+        wire.close()
+
+
+def read_health(body: bytes) -> Served:
+    """Edition and version of each service in a health report."""
+    try:
+        services: dict[str, Any] = json.loads(body)["services"]
+        return {
+            name: (str(line["edition"]), str(line["version"])) for name, line in services.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        detail = "what answers there is no process of this platform"
+        raise v1.ReleaseUnreachable(detail, at="$.address") from None
