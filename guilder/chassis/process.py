@@ -53,8 +53,8 @@ class Sweep:
 
     @property
     def name(self) -> str:
-        """What it does, in a word."""
-        return str(getattr(self.work, "__name__", "sweep"))
+        """What it does: `Once.expire`."""
+        return str(getattr(self.work, "__qualname__", "sweep")).rpartition("<locals>.")[2]
 
     async def once(self) -> None:
         """Do it, and count it; a failure is logged, the next round tries again."""

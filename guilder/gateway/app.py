@@ -89,7 +89,7 @@ class Gateway:
         self._principal_rates = Rates(settings.principal_rate, clock)
         self._stranger_rates = Rates(settings.stranger_rate, clock)
         self._open_until: dict[int, float] = {}
-        self.measures = Measures(self._refusals)
+        self.measures = Measures(self._refusals, self.admission)
         self.early_refusal = Early(
             self._authenticator,
             self._routes,

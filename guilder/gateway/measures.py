@@ -9,6 +9,7 @@ from prometheus_client.core import Metric
 
 from guilder.chassis.meter import Line
 from guilder.chassis.metrics import counter, gauge, histogram
+from guilder.gateway.admission import Admission
 from guilder.gateway.answers import refused
 from guilder.gateway.refusals import Refusals
 from guilder.gateway.strict import held_by_all
@@ -31,15 +32,15 @@ class Visit:
 class Measures:
     """Counts of one gateway."""
 
-    def __init__(self, refusals: Refusals) -> None:
-        """`refusals` counts what it could not record."""
+    def __init__(self, refusals: Refusals, admission: Admission) -> None:
+        """`refusals` counts what it could not record, `admission` what it let in."""
         self.lines: dict[str, Line] = {}
         self.problems: Counter[str] = Counter()
         self.early: Counter[str] = Counter()
         self.in_flight = 0
         self.connections: Collection[object] = ()
         """The server's open connections; set by whoever runs it."""
-        self._refusals = refusals
+        self._refusals, self._admission = refusals, admission
 
     def begin(self, visit: Visit) -> None:
         """A request came."""
@@ -84,6 +85,25 @@ class Measures:
             "Refusals without an entry in the audit, by code.",
             ("code",),
             [((code,), n) for code, n in self._refusals.unrecorded.items()],
+        )
+        limiters = [((name,), limiter) for name, limiter in self._admission.limiters.items()]
+        yield gauge(
+            "guilder_gateway_bound",
+            "How many requests to a part may be in flight now.",
+            ("part",),
+            [(key, limiter.limit) for key, limiter in limiters],
+        )
+        yield gauge(
+            "guilder_gateway_admitted",
+            "How many requests to a part are in flight.",
+            ("part",),
+            [(key, limiter.in_flight) for key, limiter in limiters],
+        )
+        yield counter(
+            "guilder_gateway_overloaded",
+            "Requests to a part that found no room.",
+            ("part",),
+            [(key, limiter.refused) for key, limiter in limiters],
         )
         now = "guilder_gateway_in_flight", "Requests that are being answered."
         yield gauge(*now, (), [((), self.in_flight)])

@@ -271,6 +271,8 @@ async def test_names_and_labels_follow_the_conventions(asked):
     for name, kind in families:
         assert re.fullmatch(r"guilder_[a-z_]+", name)
         assert (kind == "counter") == name.endswith("_total")
+    names = [line.rpartition(" ")[0] for line in text.splitlines() if line[0] != "#"]
+    assert len(names) == len(set(names))
     labels = set(re.findall(r"(\w+)=\"", text))
     calls = {"service", "operation", "outcome", "caller", "le"}
     others = {"follower", "feed", "sweep", "state", "end", "version", "process"}
