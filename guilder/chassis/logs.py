@@ -10,12 +10,11 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, TextIO
+from typing import Any, TextIO
 from uuid import UUID
 
 import asyncpg
@@ -23,7 +22,7 @@ import structlog
 
 import guilder
 from guilder.chassis.hop import HERE, requests
-from guilder.chassis.settings import Settings, setting
+from guilder.chassis.settings import LogSettings
 from guilder.contracts.errors import Problem
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -35,15 +34,6 @@ _PACKAGES = "site-packages/"
 _IDS = (UUID, datetime, Decimal)
 
 Fields = MutableMapping[str, Any]
-
-
-@dataclass(frozen=True)
-class LogSettings(Settings):
-    """What is logged."""
-
-    PREFIX: ClassVar[str] = "GUILDER_LOG_"
-
-    level: str = setting("info", "the least level that is logged: debug, info, warning or error")
 
 
 def configure(process: str, env: Mapping[str, str], stream: TextIO | None = None) -> None:

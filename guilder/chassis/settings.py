@@ -54,3 +54,12 @@ def _read(name: str, text: str, kind: Any) -> Any:
     except (KeyError, ValueError):
         raise BadSetting(f"{name}={text!r} is not a valid {kind.__name__}") from None
     raise TypeError(f"{name}: settings are int, float, bool, str or Path")
+
+
+@dataclass(frozen=True)
+class LogSettings(Settings):
+    """What is logged."""
+
+    PREFIX: ClassVar[str] = "GUILDER_LOG_"
+
+    level: str = setting("info", "the least level that is logged: debug, info, warning or error")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -23,7 +24,10 @@ from guilder.contracts.declare import Event, EventPage
 from guilder.contracts.errors import NotFound, Unavailable
 from guilder.contracts.pricing.v1 import Pricing, TariffQuery
 from guilder.contracts.registry.v1 import Registry, TenantNumber
+from guilder.gateway.app import Gateway
+from guilder.gateway.settings import GatewaySettings
 
+ROOT = Path(__file__).resolve().parents[2]
 NOBODY = TenantNumber(number=999_999)
 
 
@@ -277,6 +281,24 @@ async def test_names_and_labels_follow_the_conventions(asked):
     calls = {"service", "operation", "outcome", "caller", "le"}
     others = {"follower", "feed", "sweep", "state", "end", "version", "process"}
     assert labels <= calls | others
+
+
+async def test_the_catalogue_says_every_metric_and_its_labels(direct):
+    """docs/operate/observe.md lists what a process and a gateway tell, no more and no less."""
+    page = (ROOT / "docs" / "operate" / "observe.md").read_text("utf-8")
+    row = re.compile(r"^\| `(guilder_\w+)` \| ([\w, ]*)\|", flags=re.MULTILINE)
+    said = {name: set(labels.replace(",", " ").split()) for name, labels in row.findall(page)}
+    gateway = Gateway(
+        direct.process.calls("gateway"),
+        [e.contract for e in direct.process.endpoints.values()],
+        direct.clock,
+        GatewaySettings(),
+    )
+    _, text = await Asked(direct.process, gateway.measures).get("/metrics")
+    assert set(said) == set(re.findall(r"^# TYPE (\S+) ", text, flags=re.MULTILINE))
+    for name, inside in re.findall(r"^(\w+){(.*)} ", text, flags=re.MULTILINE):
+        family = name if name in said else re.sub("_(bucket|count|sum)$", "", name)
+        assert set(re.findall(r'(\w+)="', inside)) - {"le"} == said[family]
 
 
 def test_a_value_on_a_bound_lies_below_it():
