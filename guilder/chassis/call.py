@@ -24,7 +24,15 @@ from guilder.chassis.contract import convert, decode, encode, plain, read_reques
 from guilder.chassis.hop import sent
 from guilder.chassis.meter import Meter
 from guilder.chassis.releases import Releases, Road
-from guilder.chassis.serve import REPLAYED, Endpoint, Outcome, latest, read_batch, write_batch
+from guilder.chassis.serve import (
+    GATEWAY,
+    REPLAYED,
+    Endpoint,
+    Outcome,
+    latest,
+    read_batch,
+    write_batch,
+)
 from guilder.chassis.token import HEADER, LIFETIME, CallKeys, Claims, digest
 from guilder.chassis.wire import Address, Wire
 from guilder.contracts.context import Call, Context
@@ -89,7 +97,8 @@ class Encoded:
             return first
         again = await self._once(operation, calls)
         for one, two in zip(first, again, strict=True):
-            final = one.problem is None or one.problem.final
+            waits = one.status == 202 and not _proposes(operation, self._caller)
+            final = one.problem.final if one.problem else not waits
             if final and one.body() != two.body():
                 raise Unrepeatable(
                     f"{operation.id} answered a repeat differently:\n{one.body()!r}\n{two.body()!r}"
@@ -110,7 +119,10 @@ class Encoded:
         (outcome,) = await self._endpoint.dispatch(
             operation, self._caller, [Call(call.ctx, request)]
         )
-        return _read_outcome(operation, outcome.status, outcome.body(), outcome.replayed)
+        proposed = _proposes(operation, self._caller)
+        return _read_outcome(
+            operation, outcome.status, outcome.body(), outcome.replayed, proposed=proposed
+        )
 
 
 class Remote:
@@ -140,7 +152,7 @@ class Remote:
         reply = await self._exchange(operation, path, body, call.ctx, repeatable=repeatable)
         if isinstance(reply, Problem):
             return Outcome(problem=reply, status=reply.status)
-        return _read_outcome(operation, *reply)
+        return _read_outcome(operation, *reply, proposed=_proposes(operation, self._caller))
 
     async def _exchange(
         self, operation: Operation, path: str, body: bytes, ctx: Context, *, repeatable: bool
@@ -201,14 +213,21 @@ def _batch_outcomes(operation: Operation, raw: bytes) -> list[Outcome]:
     return outcomes
 
 
-def _read_outcome(operation: Operation, status: int, body: bytes, replayed: bool) -> Outcome:
+def _proposes(operation: Operation, caller: str) -> bool:
+    """Whether a 202 is a proposal: four eyes look at strangers, our own processes only wait."""
+    return operation.four_eyes and caller == GATEWAY
+
+
+def _read_outcome(
+    operation: Operation, status: int, body: bytes, replayed: bool, *, proposed: bool = False
+) -> Outcome:
     if status >= 400:
         try:
             problem = Problem.restore(json.loads(body))
         except (ValueError, AttributeError):  # not from our own door
             return Outcome(problem=Internal(f"{operation.id}: status {status}"), status=500)
         return Outcome(problem=problem, replayed=replayed, raw=body, status=status)
-    if status == 202 and operation.four_eyes:
+    if status == 202 and proposed:
         return Outcome(json.loads(body), status=status)
     answer = decode(body, operation.answer)
     return Outcome(answer, replayed=replayed, raw=body, status=status)

@@ -280,6 +280,11 @@ def _describe(
             "content": {"application/json": {"schema": refs[operation.answer]}},
         }
     }
+    if operation.waits:
+        answers["202"] = {
+            "description": "Stored, but not decided yet: it ends later by itself.",
+            "content": {"application/json": {"schema": refs[operation.answer]}},
+        }
     if operation.four_eyes:
         answers["202"] = {"description": "Proposed: somebody else must approve it first."}
     for status, lines in sorted(codes.items()):

@@ -44,6 +44,15 @@ class Replayed(msgspec.Struct, frozen=True):
     """The id of what the first request made."""
 
 
+class Accepted(msgspec.Struct, frozen=True):
+    """A command that was stored and has not ended: `answer` says how far it is, under 202.
+
+    Never an outcome: a repeat gets how far it is by then, or how it ended.
+    """
+
+    answer: Any
+
+
 class HasOnce(Protocol):
     """What the decorators need of a service."""
 
@@ -72,7 +81,7 @@ class Claim:
                 answer = await work(tx)
                 await self._once.settle(tx, self._operation, self._ctx, 200, answer, subject)
         except _EndedElsewhere:  # a Replayed goes out as it is, like that of a repeat
-            return await self._outcome()  # type: ignore[return-value]
+            return await self.outcome()  # type: ignore[return-value]
         return answer
 
     async def refuse(
@@ -89,10 +98,11 @@ class Claim:
                     await work(tx)
                 await self._once.settle(tx, self._operation, self._ctx, problem.status, problem)
         except _EndedElsewhere:
-            return await self._outcome()
+            return await self.outcome()
         return None
 
-    async def _outcome(self) -> Replayed:
+    async def outcome(self) -> Replayed:
+        """How another process ended the command."""
         async with self._once.store.tx(self._ctx.tenant) as tx:
             return await self._once.outcome(tx, self._ctx)
 

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from guilder.chassis.bindings import Binding
 from guilder.chassis.contract import convert, decode, encode, read_json, read_request
 from guilder.chassis.hop import HERE, received
-from guilder.chassis.idempotency import Replayed
+from guilder.chassis.idempotency import Accepted, Replayed
 from guilder.chassis.logs import named
 from guilder.chassis.meter import Meter
 from guilder.chassis.store import OUTAGES
@@ -198,6 +198,8 @@ def _with_own_key(call: Call[Any]) -> Call[Any]:
 def _outcome(answer: Any, operation: Operation) -> Outcome:
     if isinstance(answer, Problem):
         return Outcome(problem=answer, status=answer.status)
+    if isinstance(answer, Accepted):
+        return Outcome(answer.answer, status=202)
     if not isinstance(answer, Replayed):
         return Outcome(answer, status=operation.status)
     if answer.status == 200:

@@ -63,6 +63,7 @@ class Operation:
     may: May | None
     on: str | None
     four_eyes: bool
+    waits: bool
     deadline_ms: int
     status: int
     sees: tuple[str, ...]
@@ -92,6 +93,7 @@ def operation(
     may: May | None = None,
     on: str | None = None,
     four_eyes: bool = False,
+    waits: bool = False,
     deadline_ms: int = 5_000,
     status: int = 200,
     sees: tuple[str, ...] = (),
@@ -103,8 +105,10 @@ def operation(
     `route` is `METHOD /path/{field}`. `public` operations are offered under `/v1` and are checked
     against `may` (a right) on `on`: the request's field that holds an account id, `"inside"` where
     the service itself must look the resource up first, or None for the whole tenant. `command` is
-    True for everything but GET unless said otherwise. `subject` is the answer's field naming the
-    data subject whose key seals the stored answer. `sees` lists the fields an edition receives.
+    True for everything but GET unless said otherwise. `waits`: what cannot be decided now is
+    stored, answered with 202 and the same type, and ends later by itself. `subject` is the answer's
+    field naming the data subject whose key seals the stored answer. `sees` lists the fields an
+    edition receives.
     """
     method, path = route.split(" ", 1)
 
@@ -119,6 +123,7 @@ def operation(
             "may": may,
             "on": on,
             "four_eyes": four_eyes,
+            "waits": waits,
             "deadline_ms": deadline_ms,
             "status": status,
             "sees": sees,
@@ -252,6 +257,9 @@ def _contradiction(declared: Operation) -> str:
         ),
         "only a command can move money or be under four eyes": (
             not declared.command and (declared.moves_money or declared.four_eyes)
+        ),
+        "only a command with a key of its own can wait": (
+            declared.waits and not declared.moves_money
         ),
         "GET is no command": declared.command and declared.method == "GET",
         "four eyes look at public operations alone, and need a right": (
