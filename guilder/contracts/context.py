@@ -34,6 +34,8 @@ class Context(msgspec.Struct, frozen=True):
     approval: UUID | None = None
     """The approved proposal this command executes (four eyes)."""
     channel: str = "api"
+    hold: UUID | None = None
+    """The id of the maintenance window whose writes are queued: take the command in, do not act."""
 
     def step(self, key: str) -> "Context":
         """The same context for a later effect of this command, recognised by `key`."""
