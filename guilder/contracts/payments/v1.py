@@ -22,7 +22,8 @@ from guilder.contracts.values import Money
 AccountRef = Annotated[str, msgspec.Meta(min_length=4, max_length=64)]
 Remittance = Annotated[str, msgspec.Meta(max_length=140), Personal()]
 Reason = Annotated[str, msgspec.Meta(min_length=3, max_length=200)]
-PaymentState = Literal["processing", "booked", "refused"]
+PaymentState = Literal["processing", "waiting", "booked", "refused"]
+Part = Literal["accounts", "access", "pricing", "registry", "vault", "ledger", "maintenance"]
 
 
 class UnknownPayment(NotFound):
@@ -118,11 +119,28 @@ class Refusal(Answer, frozen=True, kw_only=True):
     detail: str
 
 
+class WaitsFor(Answer, frozen=True, kw_only=True):
+    """What a payment waits for, and what can be said of the money meanwhile.
+
+    `moved` is `unknown` where the books were asked and did not answer; money never moves twice.
+    """
+
+    part: Part
+    since: datetime
+    moved: Literal["nothing", "unknown"]
+    detail: str
+    window: UUID | None
+    """The planned maintenance at whose end it goes on."""
+
+
 class Payment(Answer, frozen=True, kw_only=True):
     """A payment and how far it got. `fee` is debited beside `amount`.
 
     The accounts are null until they are found. Who sees only the creditor account sees neither
     fee nor decisions. A reversal's fee is negative: it goes back with the amount.
+
+    A payment that is `waiting` is stored and ends by itself, as booked or as refused: right,
+    account and fee are asked for again then, so nothing is promised but that it is not lost.
     """
 
     id: UUID
@@ -139,12 +157,27 @@ class Payment(Answer, frozen=True, kw_only=True):
     reversed_by: UUID | None
     refusal: Refusal | None
     decisions: list[Decided]
+    waits_for: WaitsFor | None = None
 
 
 class PaymentId(Request, frozen=True, kw_only=True):
     """Which payment."""
 
     payment_id: UUID
+
+
+class WaitingQuery(Request, frozen=True, kw_only=True):
+    """The payments that wait, oldest first; pass `next` as `after`."""
+
+    after: UUID | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
+
+
+class WaitingPayments(Answer, frozen=True, kw_only=True):
+    """A page of payments that wait."""
+
+    items: list[Payment]
+    next: UUID | None
 
 
 class Reverse(Request, frozen=True, kw_only=True):
@@ -159,7 +192,15 @@ class ActivityLine(Answer, frozen=True, kw_only=True):
 
     at: datetime
     what: Literal[
-        "received", "resumed", "allowed", "priced", "booked", "refused", "reversed", "repeated"
+        "received",
+        "resumed",
+        "waiting",
+        "allowed",
+        "priced",
+        "booked",
+        "refused",
+        "reversed",
+        "repeated",
     ]
     detail: str
 
@@ -242,6 +283,7 @@ class Payments(Contract, name="payments", version="1.0.0-draft"):
         moves_money=True,
         may="make",
         on="inside",
+        waits=True,
         status=201,
         deadline_ms=20_000,
         problems=(
@@ -259,7 +301,7 @@ class Payments(Contract, name="payments", version="1.0.0-draft"):
         ),
     )
     async def create(self, ctx: Context, request: CreatePayment) -> Payment:
-        """Move money between two accounts of this bank, now."""
+        """Move money between two accounts of this bank, now, or as soon as that can be decided."""
         raise NotImplementedError
 
     @operation(
@@ -284,12 +326,18 @@ class Payments(Contract, name="payments", version="1.0.0-draft"):
         """Read what happened to a payment, step by step."""
         raise NotImplementedError
 
+    @operation("GET /waiting-payments", public=True, may="view")
+    async def waiting(self, ctx: Context, request: WaitingQuery) -> WaitingPayments:
+        """List the payments of this bank that wait for something, oldest first."""
+        raise NotImplementedError
+
     @operation(
         "POST /payments/{payment_id}/reversal",
         public=True,
         moves_money=True,
         may="administer",
         four_eyes=True,
+        waits=True,
         status=201,
         problems=(UnknownPayment, NotReversible, InsufficientFunds),
     )

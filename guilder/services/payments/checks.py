@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,9 +15,6 @@ from guilder.contracts.errors import NotFound
 from guilder.contracts.ledger import v1 as ledger
 from guilder.contracts.values import Money, derived
 from guilder.services.payments import standing_store, store
-
-STUCK = timedelta(minutes=10)
-"""How long a payment may be processing before it is reported."""
 
 PAGE = 500
 AT_ONCE = 50
@@ -34,7 +31,7 @@ async def self_check(database: Store, books: ledger.Ledger) -> SelfCheck:
         async with database.tx(tenant) as tx:
             payments, expected = await store.counts(tx, until)
             checked["standing_orders"] += await standing_store.count(tx)
-            faults = await store.faulty(tx, until - STUCK)
+            faults = await store.faulty(tx, until)
         checked["payments"] += payments
         findings += [_finding(tenant, name, payment) for name, payment in faults]
         seen, wrong = await _against_journal(database, books, ctx, until)
@@ -86,7 +83,7 @@ def _fault(transfer: ledger.BookedTransfer, row: Any) -> str | None:
         return "transfer-without-payment"
     if row["state"] == "refused":
         return "refused-but-booked"
-    if row["state"] == "processing":  # on its way, or reported as stuck
+    if row["state"] in ("processing", "waiting"):  # on its way, or reported as such
         return None
     said = (transfer.debit, transfer.credit, transfer.amount, transfer.meta.reverses)
     return None if _legs(row).get(transfer.id) == said else "payment-differs-from-books"

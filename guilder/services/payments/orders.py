@@ -1,6 +1,7 @@
 """What is the same for every order: claimed first, worked on within a time, ended once.
 
-A crash at any point leaves a row that says how far it got; a repeat or the sweep goes on.
+A crash at any point leaves a row that says how far it got; a repeat or the sweep goes on. Where a
+part that is needed does not answer, the payment waits, and whoever ordered it is told so.
 """
 
 import asyncio
@@ -13,23 +14,26 @@ import msgspec
 import structlog
 
 from guilder.chassis.contract import decode, encode
-from guilder.chassis.idempotency import Claim, Once, Replayed
+from guilder.chassis.idempotency import Accepted, Claim, Once, Replayed
 from guilder.chassis.logs import named
 from guilder.chassis.seal import Sealer
 from guilder.chassis.store import Store, Tx
 from guilder.contracts.context import Context, Principal
 from guilder.contracts.declare import Operation
-from guilder.contracts.errors import InFlight, Problem
+from guilder.contracts.errors import InFlight, Internal, Problem, Unavailable
 from guilder.contracts.ledger.v1 import BookedTransfer
 from guilder.contracts.payments import v1
 from guilder.contracts.vault.v1 import Erased
-from guilder.services.payments import store
+from guilder.services.payments import store, waiting_store
 from guilder.services.payments.payment import (
+    BACKOFF,
+    OUTAGE_PAUSE,
     SETTLING,
     WORK_SECONDS,
     Attempt,
     Cause,
     pause,
+    read,
     refusal,
 )
 
@@ -39,25 +43,37 @@ Order = v1.CreatePayment | v1.Reverse
 Story = Callable[[Attempt, Context, Any], Awaitable[Sequence[BookedTransfer]]]
 """Works on an order until the ledger has booked it; raises what refuses or hinders it."""
 
-SWEPT = 50
-"""The most payments of a tenant that one round of the sweep takes up."""
+Held = Callable[[int], UUID | None]
+"""The maintenance window, if any, for whose end the orders of a tenant wait now."""
+
+ROUND, ROUNDS = 20, 50
+"""How many payments of a tenant the sweep takes up at once, and how often in a row: a ledger that
+has just come back is not flooded, and no tenant keeps the sweep for ever."""
+
+TENANTS = 50
+"""How many tenants the sweep looks after at once: one that hangs does not hold up the others."""
 
 
 class Orders:
     """Takes orders in, and on."""
 
     def __init__(
-        self, once: Once, sealer: Sealer, stories: dict[type[Any], tuple[Operation, Story]]
+        self,
+        once: Once,
+        sealer: Sealer,
+        stories: dict[type[Any], tuple[Operation, Story]],
+        held: Held,
     ) -> None:
         """`stories` says by type of the request which operation it is and how it is worked on."""
         self.store: Store = once.store
-        self.once, self.sealer, self.stories = once, sealer, stories
+        self.once, self.sealer, self.stories, self.held = once, sealer, stories, held
 
     async def take(self, ctx: Context, request: Order, cause: Cause = "repeat") -> v1.Payment:
         """Commit the order before anything else; `cause` is who comes where it was begun before."""
         operation, story = self.stories[type(request)]
         subject = ctx.principal.party or ctx.principal.id
         sealed = await self.sealer.seal(ctx.tenant, subject, "payment.request", encode(request))
+        left: Any = None
 
         async def receive(tx: Tx) -> None:
             if isinstance(request, v1.CreatePayment):
@@ -65,44 +81,66 @@ class Orders:
             else:
                 await store.receive_reversal(tx, ctx, request.payment_id, subject, sealed)
 
+        async def resume(tx: Tx) -> None:
+            nonlocal left
+            left = await store.resume(tx, ctx.tenant, cause)
+
         try:
-            claim = await self.once.claim(
-                operation, ctx, request, receive, lambda tx: store.resume(tx, ctx.tenant, cause)
-            )
+            claim = await self.once.claim(operation, ctx, request, receive, resume)
         except InFlight as problem:
-            await self._repeated(ctx, UUID(problem.more["resource"]))
-            raise
+            return await self._in_flight(ctx, UUID(problem.more["resource"]), problem, cause)
         if isinstance(claim, Replayed):
-            await self._repeated(ctx, claim.resource)
+            if claim.resource is not None and cause != "sweep":
+                await self._repeated(ctx, claim.resource)
             return claim  # type: ignore[return-value]
-        latest = self.store.clock.monotonic() + WORK_SECONDS
-        ctx = msgspec.structs.replace(ctx, deadline=min(ctx.deadline or latest, latest))
         attempt = Attempt(claim.resource, claim.created_at, claim.resumed, subject)
+        attempt.hold = ctx.hold or self.held(ctx.tenant)
+        if left is not None:
+            attempt.go_on(left)
         if isinstance(request, v1.Reverse):
             attempt.reverses = request.payment_id
-        return await self._work(claim, attempt, ctx, request, story)
+        seconds = WORK_SECONDS[cause if claim.resumed else "order"]
+        latest = self.store.clock.monotonic() + seconds
+        ctx = msgspec.structs.replace(ctx, deadline=min(ctx.deadline or latest, latest))
+        return await self._work(claim, attempt, ctx, seconds, story(attempt, ctx, request))
 
-    async def _repeated(self, ctx: Context, payment: UUID | None) -> None:
-        if payment is not None:
-            async with self.store.tx(ctx.tenant) as tx:
-                await store.repeated(tx, ctx.tenant, payment)
+    async def _in_flight(
+        self, ctx: Context, payment: UUID, problem: InFlight, cause: Cause
+    ) -> v1.Payment:
+        """Somebody works on it. Of a payment that waits that is no news: it is as it was."""
+        if cause != "sweep":
+            await self._repeated(ctx, payment)
+        if (waiting := await self._waiting(ctx, payment)) is None:
+            raise problem
+        return waiting
+
+    async def _repeated(self, ctx: Context, payment: UUID) -> None:
+        async with self.store.tx(ctx.tenant) as tx:
+            await store.repeated(tx, ctx.tenant, payment)
 
     async def _work(
-        self, claim: Claim, attempt: Attempt, ctx: Context, request: Order, story: Story
+        self,
+        claim: Claim,
+        attempt: Attempt,
+        ctx: Context,
+        seconds: float,
+        story: Awaitable[Sequence[BookedTransfer]],
     ) -> v1.Payment:
         try:
             try:
-                async with asyncio.timeout(WORK_SECONDS):
-                    booked = await story(attempt, ctx, request)
+                async with asyncio.timeout(seconds):
+                    booked = await story
             except Problem as problem:
-                if not problem.final:
+                if not problem.final or attempt.unsettled is not None:
                     raise
                 refused = refusal(problem)
                 ended = await self._refuse(claim, attempt, ctx, refused)
             else:  # from here on nothing can refuse it any more
                 return await self._book(claim, attempt, ctx, booked)
-        except BaseException:
-            await self._give_back(claim, attempt, ctx)
+        except (Problem, TimeoutError) as hindrance:
+            return await self._wait(claim, attempt, ctx, hindrance)
+        except BaseException as error:
+            await self._give_back(claim, attempt, ctx, error)
             raise
         if ended is not None:
             return ended  # type: ignore[return-value]
@@ -115,7 +153,7 @@ class Orders:
         first = attempt.settle(booked)
         detail = f"{first.amount} with value date {first.value_date}"
         attempt.say(self.store.clock.now(), "booked", detail)
-        sealed = await self._seal(ctx, attempt)
+        sealed = await self.seal(ctx, attempt)
 
         async def work(tx: Tx) -> v1.Payment:
             await store.end(tx, ctx.tenant, attempt, sealed, first)
@@ -134,7 +172,7 @@ class Orders:
     ) -> Replayed | None:
         """End as refused; the problem names the payment and is what every repeat gets."""
         attempt.say(self.store.clock.now(), "refused", f"{problem.code}: {problem.detail}")
-        sealed = await self._seal(ctx, attempt)
+        sealed = await self.seal(ctx, attempt)
 
         async def work(tx: Tx) -> None:
             why = v1.Refusal(code=problem.code, detail=problem.detail)
@@ -145,35 +183,102 @@ class Orders:
 
         return await claim.refuse(problem, work)
 
-    async def _seal(self, ctx: Context, attempt: Attempt) -> bytes | None:
-        if attempt.remittance is None:
-            return None
-        plain = attempt.remittance.encode()
+    async def seal(self, ctx: Context, attempt: Attempt) -> bytes | None:
+        """Seal the remittance, once; None where there is none or nobody is left to seal it for."""
+        if attempt.remittance is None or attempt.sealed is not None:
+            return attempt.sealed
+        attempt.asking, plain = "vault", attempt.remittance.encode()
+        place = "payment.remittance"
         try:
-            return await self.sealer.seal(ctx.tenant, attempt.subject, "payment.remittance", plain)
+            attempt.sealed = await self.sealer.seal(ctx.tenant, attempt.subject, place, plain)
         except Erased:  # whom it concerned was forgotten meanwhile, and so is it
             attempt.remittance = None
-            return None
+        return attempt.sealed
 
-    async def _give_back(self, claim: Claim, attempt: Attempt, ctx: Context) -> None:
-        """Let others go on; after a call to the ledger only when that can have no effect more."""
-        wait = SETTLING if attempt.asked_ledger else timedelta(0)
-        await claim.release(wait, lambda tx: store.interrupt(tx, ctx.tenant, attempt.id, wait))
+    # ── what cannot be decided now ───────────────────────────────────────────────────────────
+
+    async def _wait(
+        self, claim: Claim, attempt: Attempt, ctx: Context, hindrance: BaseException
+    ) -> v1.Payment:
+        """Let it wait: for what was asked last, or until the ledger is sure to have settled it."""
+        if isinstance(hindrance, Problem) and hindrance.final:
+            attempt.asking = "ledger"
+        log.info("waits", payment=str(attempt.id), part=attempt.asking, why=named(hindrance))
+        outage = not isinstance(hindrance, Internal)
+        lease = SETTLING if attempt.asked_ledger else timedelta(0)
+        again = max(lease, pause(attempt.n, OUTAGE_PAUSE if outage else BACKOFF))
+
+        async def work(tx: Tx) -> None:
+            if await waiting_store.wait(tx, ctx.tenant, attempt, again):
+                tx.emit(ctx, "payment.waiting", payment=attempt.id)
+
+        await claim.release(lease, work)
+        waiting = await self._waiting(ctx, attempt.id)
+        # None: somebody ended it meanwhile
+        return waiting or await claim.outcome()  # type: ignore[return-value]
+
+    async def _waiting(self, ctx: Context, payment: UUID) -> v1.Payment | None:
+        """How a payment that waits is answered; None for any other."""
+        async with self.store.tx(ctx.tenant) as tx:
+            row = await store.find(tx, ctx.tenant, payment)
+        if row is None or row["state"] != "waiting":
+            return None
+        return Accepted(read(row, None, [], whole=True))  # type: ignore[return-value]
+
+    async def _give_back(
+        self, claim: Claim, attempt: Attempt, ctx: Context, error: BaseException
+    ) -> None:
+        """Let others go on after a defect, or where nobody waits for this attempt any more."""
+        if attempt.asked_ledger or attempt.unsettled is not None:
+            await self._wait(claim, attempt, ctx, error)
+            return
+        again = pause(attempt.n)
+        await claim.release(work=lambda tx: store.interrupt(tx, ctx.tenant, attempt.id, again))
 
     # ── the sweep ────────────────────────────────────────────────────────────────────────────
 
     async def resume(self) -> int:
-        """Go on with payments whose attempt has ended without an outcome; how many were taken."""
+        """Go on with payments that have not ended and nobody works on; how many were taken.
+
+        What waits goes on oldest first: one alone, to see whether it is worth asking, and when that
+        one has ended the others, ROUND at a time.
+        """
+        tenants = [t for t in await self.store.seen_tenants() if self.held(t) is None]
         taken = 0
-        for tenant in await self.store.seen_tenants():
-            async with self.store.tx(tenant) as tx:
-                rows = await store.to_resume(tx, tenant, SWEPT)
-            taken += len(rows)
-            await asyncio.gather(*(self._resume(row) for row in rows))
+        for start in range(0, len(tenants), TENANTS):
+            part = tenants[start : start + TENANTS]
+            taken += sum(await asyncio.gather(*(self._resume_tenant(t) for t in part)))
         return taken
 
-    async def _resume(self, row: Any) -> None:
-        """Go on with one, in the name of who ordered it; its rights are asked anew."""
+    async def _resume_tenant(self, tenant: int) -> int:
+        async with self.store.tx(tenant) as tx:
+            broken = await store.to_resume(tx, tenant, ROUND)
+        await asyncio.gather(*(self._resume(row) for row in broken))
+        taken, most = len(broken), 1
+        for _ in range(ROUNDS):
+            async with self.store.tx(tenant) as tx:
+                rows = await waiting_store.due(tx, tenant, most)
+            queues: dict[UUID, list[Any]] = {}
+            for row in rows:
+                queues.setdefault(row["debtor"] or row["principal"], []).append(row)
+            ended = await asyncio.gather(*(self._in_order(queue) for queue in queues.values()))
+            taken, most = taken + len(rows), ROUND
+            if not rows or not all(ended):
+                break
+        return taken
+
+    async def _in_order(self, queue: list[Any]) -> bool:
+        """Take up the payments from one account one by one; False = one of them waits on."""
+        for row in queue:
+            if not await self._resume(row):
+                return False
+        return True
+
+    async def _resume(self, row: Any) -> bool:
+        """Go on with one, in the name of who ordered it; its rights are asked anew.
+
+        False = it waits on.
+        """
         ctx = Context(
             tenant=row["tenant"],
             principal=Principal(row["principal"], row["principal_kind"], row["party"]),
@@ -185,8 +290,10 @@ class Orders:
         try:
             sealed = bytes(row["request"])
             raw = await self.sealer.open(ctx.tenant, row["subject"], "payment.request", sealed)
-            await self.take(ctx, decode(raw, kind), "sweep")
+            return not isinstance(await self.take(ctx, decode(raw, kind), "sweep"), Accepted)
         except Exception as error:  # refused, in flight or an outage: the row holds which
             log.info("resumed", payment=str(row["id"]), ended=named(error))
+            most = BACKOFF if row["state"] == "processing" else OUTAGE_PAUSE
             async with self.store.tx(ctx.tenant) as tx:
-                await store.put_off(tx, ctx.tenant, row["id"], pause(row["attempts"]))
+                await store.put_off(tx, ctx.tenant, row["id"], pause(row["attempts"], most))
+            return not isinstance(error, Unavailable)

@@ -21,7 +21,7 @@ from guilder.contracts.registry.v1 import Registry, TenantNumber
 from guilder.contracts.values import Money, derived
 
 ZONE_SECONDS = 60.0
-"""How long a tenant's zone is remembered."""
+"""How long a tenant's zone is remembered, and that it is open."""
 
 KNOWN = 10_000
 """The most tenants and fee accounts this process remembers."""
@@ -87,10 +87,12 @@ class Others:
         return quoted.fee, quoted.rule, self.decided(ctx, "pricing", outcome, by)
 
     async def today(self, ctx: Context) -> date:
-        """The business date: today in the tenant's zone."""
+        """The business date: today in the tenant's zone; Forbidden where the bank is closed."""
         known = self._zones.get(ctx.tenant)
         if known is None or known[0] < self._clock.monotonic():
             tenant = await self.registry.tenant_by_number(ctx, TenantNumber(number=ctx.tenant))
+            if tenant.state != "open":
+                raise Forbidden("the bank is closed")
             if len(self._zones) >= KNOWN:
                 self._zones.clear()
             known = (self._clock.monotonic() + ZONE_SECONDS, ZoneInfo(tenant.zone))

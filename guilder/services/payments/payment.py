@@ -1,6 +1,7 @@
 """Payments: what an order must fulfil, the transfers it becomes, how the attempt goes on.
 
-No I/O, no clock. States: processing → booked | refused; nothing leaves booked or refused.
+No I/O, no clock. States: processing → booked | refused, or → waiting → booked | refused; nothing
+leaves booked or refused.
 """
 
 import unicodedata
@@ -10,32 +11,73 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
+from guilder.chassis.token import LIFETIME
 from guilder.contracts.accounts.v1 import Account
 from guilder.contracts.errors import Problem
 from guilder.contracts.ledger import v1 as ledger
 from guilder.contracts.payments import v1
 from guilder.contracts.values import MAX_MINOR, Money, derived
 
-WORK_SECONDS = 20.0
-"""How long one attempt may work; shorter than its lease, so that two never book at once."""
+WORK_SECONDS: dict["Cause", float] = {"order": 4.0, "repeat": 2.0, "sweep": 10.0}
+"""How long an attempt may ask others; then the payment waits, and whoever ordered it is told so.
+Much shorter than the lease, so that two do not work at once."""
+
+LONGEST = max(WORK_SECONDS.values())
 
 SETTLING = timedelta(seconds=10)
-"""How long a call to the ledger that was given up may still take effect there."""
+"""How long nobody tries again after a question to the ledger was given up: mostly it is settled
+there by then."""
+
+FENCE = timedelta(seconds=LIFETIME + 10)
+"""How long a question to the ledger that was given up may still take effect there, wherever it was
+held up: its call token has run out by then, and what was begun with it has ended. Until then the
+payment may end as booked, never as refused."""
 
 BACKOFF = timedelta(seconds=600)
-"""The longest pause between two attempts of the sweep."""
+"""The longest pause between two attempts of the sweep after a defect."""
+
+OUTAGE_PAUSE = timedelta(seconds=3)
+"""The same while a part does not answer: soon after it does, the payment ends."""
 
 MAX_ATTEMPTS = 300
-"""After so many attempts only a repeat of the order, or a person, goes on."""
+"""After so many attempts that ended with a defect of ours only a repeat of the order, or a person,
+goes on. A payment that waits is tried for ever."""
+
+ATTEMPTS_KEPT = 50
+"""Of a payment that waits long, so many attempts are kept; all are counted."""
+
+STUCK = timedelta(minutes=10)
+"""How long a payment may be processing before the self check reports it."""
+
+WAITS_LONG, HELD_LONG = timedelta(hours=4), timedelta(hours=24)
+"""The same for one that waits for a part to answer, and for the end of planned maintenance."""
 
 QUOTE_HOLDS = timedelta(minutes=5)
 REPEATS_SHOWN = 20
 MAX_REMITTANCE = 140
 
 What = Literal[
-    "received", "resumed", "allowed", "priced", "booked", "refused", "reversed", "repeated"
+    "received",
+    "resumed",
+    "waiting",
+    "allowed",
+    "priced",
+    "booked",
+    "refused",
+    "reversed",
+    "repeated",
 ]
 Cause = Literal["order", "repeat", "sweep"]
+
+_SILENT: dict[v1.Part, str] = {
+    "accounts": "the accounts do not answer",
+    "access": "who may pay from the account cannot be asked",
+    "pricing": "what it costs cannot be asked",
+    "registry": "the bank's calendar cannot be asked",
+    "vault": "the keys that protect its text cannot be had",
+    "ledger": "the books do not answer",
+    "maintenance": "planned maintenance is going on",
+}
 
 _HIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"}
 _HIDDEN = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
@@ -56,10 +98,35 @@ class Attempt:
     creditor: UUID | None = None
     fee: Money | None = None
     remittance: str | None = None
+    n: int = 1
+    """How often it has been tried."""
+    sealed: bytes | None = None
+    """The remittance, sealed before the ledger is asked: afterwards nothing may be in the way."""
+    asking: v1.Part = "accounts"
+    """Who is being asked: what the payment waits for where no answer comes."""
+    hold: UUID | None = None
+    """The planned maintenance at whose end it goes on."""
+    allowed: bool = False
+    """Until here the principal may know nothing of the accounts."""
     asked_ledger: bool = False
     """From here on the money may have moved, whatever else happens."""
+    unsettled: datetime | None = None
+    """When an attempt before asked the ledger and got no answer; until FENCE has passed since and
+    the books were read again, nothing may end as refused."""
     decisions: list[v1.Decided] = field(default_factory=list)
     lines: list[tuple[datetime, What, str]] = field(default_factory=list)
+
+    def go_on(self, left: Any) -> None:
+        """Take over what attempts before left; one that left no word may have asked as well."""
+        self.n = left["n"] or self.n
+        broken_at = left["broken_at"]
+        asked = [left["asked_at"], broken_at and broken_at + timedelta(seconds=LONGEST)]
+        self.unsettled = max((at for at in asked if at is not None), default=None)
+
+    def settled(self, looked_at: datetime) -> None:
+        """The books hold nothing: when that is said late enough, nothing can come any more."""
+        if self.unsettled is not None and looked_at >= self.unsettled + FENCE:
+            self.unsettled = None
 
     def say(self, at: datetime, what: What, detail: str) -> None:
         """Note a line of the activity."""
@@ -123,6 +190,25 @@ def read(
         reversed_by=row["reversed_by"],
         refusal=refusal,
         decisions=decisions if whole else [],
+        waits_for=waits_for(row),
+    )
+
+
+def waits_for(row: Any) -> v1.WaitsFor | None:
+    """Why a payment waits, what happens next and what is sure about the money; None = it ended."""
+    if row["since"] is None:
+        return None
+    part: v1.Part = row["part"]
+    again = "it goes on by itself afterwards" if row["hold"] else "it is tried again by itself"
+    known = "nothing has been moved yet"
+    if row["asked_at"] is not None:
+        known = "the money may have been moved already, and is never moved twice"
+    return v1.WaitsFor(
+        part=part,
+        since=row["since"],
+        moved="nothing" if row["asked_at"] is None else "unknown",
+        detail=f"{_SILENT[part]}; {again}; {known}",
+        window=row["hold"],
     )
 
 
@@ -206,6 +292,6 @@ def refusal(problem: Problem) -> Problem:
     return problem
 
 
-def pause(attempts: int) -> timedelta:
-    """How long the sweep waits after the n-th attempt: doubling seconds, at most BACKOFF."""
-    return min(timedelta(seconds=2 ** min(attempts, 12)), BACKOFF)
+def pause(attempts: int, most: timedelta = BACKOFF) -> timedelta:
+    """How long the sweep waits after the n-th attempt: doubling seconds, at most `most`."""
+    return min(timedelta(seconds=2 ** min(attempts, 12)), most)

@@ -12,13 +12,20 @@ from guilder.chassis.store import Store, Tx
 from guilder.contracts.accounts.v1 import Account, UnknownAccount
 from guilder.contracts.context import Context
 from guilder.contracts.declare import EventPage, EventQuery, Nothing, SelfCheck
-from guilder.contracts.errors import Forbidden, Problem
+from guilder.contracts.errors import Forbidden, Problem, Unavailable
 from guilder.contracts.ledger import v1 as ledger
 from guilder.contracts.payments import v1
 from guilder.contracts.values import Money
 from guilder.contracts.vault.v1 import Erased
-from guilder.services.payments import checks, payment, quote_store, standing_store, store
-from guilder.services.payments.orders import Orders
+from guilder.services.payments import (
+    checks,
+    payment,
+    quote_store,
+    standing_store,
+    store,
+    waiting_store,
+)
+from guilder.services.payments.orders import Held, Orders
 from guilder.services.payments.others import Others, unknown
 from guilder.services.payments.payment import Attempt
 
@@ -29,7 +36,14 @@ Eye = Literal["all", "creditor", "nothing"]
 class PaymentsService(v1.Payments):
     """Payments, reversals, standing orders."""
 
-    def __init__(self, database: Store, once: Once, sealer: Sealer, others: Others) -> None:
+    def __init__(
+        self,
+        database: Store,
+        once: Once,
+        sealer: Sealer,
+        others: Others,
+        held: Held = lambda tenant: None,
+    ) -> None:
         """`sealer` seals orders and remittances; `others` are the services asked."""
         self.store, self.once, self.others, self.sealer = database, once, others, sealer
         operations = self.operations()
@@ -40,6 +54,7 @@ class PaymentsService(v1.Payments):
                 v1.CreatePayment: (operations["create"], self._pay),
                 v1.Reverse: (operations["reverse"], self._undo),
             },
+            held,
         )
 
     # ── orders ───────────────────────────────────────────────────────────────────────────────
@@ -59,11 +74,13 @@ class PaymentsService(v1.Payments):
     ) -> Sequence[ledger.BookedTransfer]:
         """Accounts, right, checks, fee, books."""
         attempt.remittance = payment.clean(request.remittance)
+        _held(attempt)
         if booked := await self._before(attempt, ctx):
             return booked
         debtor, creditor = await self._sides(attempt, ctx, request)
         fee = await self._fee(attempt, ctx, request, debtor, creditor)
         payment.total(request.amount, fee)
+        await self.orders.seal(ctx, attempt)
         sides = (debtor.id, creditor.id)
         return await self._book(attempt, ctx, sides, request.amount, fee)
 
@@ -78,6 +95,7 @@ class PaymentsService(v1.Payments):
             raise v1.UnknownPayment(f"no payment {request.payment_id}")
         if row is None:
             raise v1.NotReversible()
+        _held(attempt)
         if booked := await self._before(attempt, ctx):
             return booked
         by = self.others.decided(ctx, "access", f"approved as proposal {row['approval']}")
@@ -92,21 +110,28 @@ class PaymentsService(v1.Payments):
         """What an earlier attempt booked: that is done, whatever anybody would say now."""
         if not attempt.resumed:
             return None
+        attempt.asking, at = "ledger", self.store.clock.now()
         booked = await self.others.booked_before(ctx, attempt.id)
         if booked:
             said = self.others.decided(ctx, "ledger", "booked by an attempt before")
             attempt.decide(said, self.store.clock.now())
+        else:
+            attempt.settled(at)
         return booked
 
     async def _sides(
         self, attempt: Attempt, ctx: Context, request: v1.CreatePayment | v1.QuoteRequest
     ) -> tuple[Account, Account]:
         """Both accounts, once it is sure that the principal may pay from the one to the other."""
+        attempt.asking = "accounts"
         debtor, creditor = await asyncio.gather(
             self.others.resolve(ctx, request.debtor_account),
             self.others.resolve(ctx, request.creditor_account),
         )
+        attempt.asking = "access"
         if isinstance(debtor, Problem):
+            # asked in vain, so that nobody learns from its silence which accounts there are
+            await self.others.may(ctx, "view", None, "payments.create")
             raise _missing(debtor, "$.debtor_account")
         attempt.debtor = debtor.id
         attempt.subject = next(iter(debtor.holders), attempt.subject)
@@ -114,6 +139,7 @@ class PaymentsService(v1.Payments):
         attempt.decide(allowed, self.store.clock.now(), None if refused else "allowed")
         if refused is not None:
             raise refused
+        attempt.allowed = True
         if isinstance(creditor, Problem):
             raise _missing(creditor, "$.creditor_account")
         attempt.creditor = creditor.id
@@ -129,6 +155,7 @@ class PaymentsService(v1.Payments):
         creditor: Account,
     ) -> Money:
         """The fee: that of the quote, if one is named and holds, else what pricing says now."""
+        attempt.asking = "pricing"
         if request.quote_id is None:
             attempt.fee, _, decided = await self.others.price(ctx, debtor, request.amount)
         else:
@@ -150,20 +177,31 @@ class PaymentsService(v1.Payments):
         fee: Money,
     ) -> Sequence[ledger.BookedTransfer]:
         """Have the ledger decide and write; from the question on the money may have moved."""
-        fees = await self.others.fees(ctx, fee.currency) if fee.minor else sides[1]
+        attempt.asking = "registry"
         on = await self.others.today(ctx)
+        attempt.asking = "ledger"
+        fees = await self.others.fees(ctx, fee.currency) if fee.minor else sides[1]
         transfers = payment.legs(attempt, sides, amount, fee, fees, on)
         attempt.asked_ledger = True
         try:
             booked = await self.others.book(ctx, attempt.id, transfers)
         except Problem as problem:
             if problem.final:
+                attempt.asked_ledger = False
                 said = self.others.decided(ctx, "ledger", f"refused: {problem.code}")
                 attempt.decide(said, self.store.clock.now())
             raise
         said = self.others.decided(ctx, "ledger", "booked")
         attempt.decide(said, self.store.clock.now())
         return booked
+
+    async def waiting(self, ctx: Context, request: v1.WaitingQuery) -> v1.WaitingPayments:
+        """List what waits, oldest first."""
+        limit = request.limit
+        async with self.store.tx(ctx.tenant) as tx:
+            rows = await waiting_store.page(tx, ctx.tenant, request.after, limit + 1)
+        items = [payment.read(row, None, [], whole=True) for row in rows[:limit]]
+        return v1.WaitingPayments(items=items, next=items[-1].id if len(rows) > limit else None)
 
     # ── questions ────────────────────────────────────────────────────────────────────────────
 
@@ -283,6 +321,13 @@ class PaymentsService(v1.Payments):
     async def self_check(self, ctx: Context, request: Nothing) -> SelfCheck:
         """Hold every payment against the books."""
         return await checks.self_check(self.store, self.others.ledger)
+
+
+def _held(attempt: Attempt) -> None:
+    """Leave an order alone that is held back until the end of planned maintenance."""
+    if attempt.hold is not None:
+        attempt.asking = "maintenance"
+        raise Unavailable("planned maintenance")
 
 
 def _missing(problem: Problem, at: str) -> Problem:

@@ -1,4 +1,4 @@
-"""All SQL of payments, except for quotes and standing orders."""
+"""All SQL of payments, except for what waits, quotes and standing orders."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,8 +11,11 @@ from guilder.contracts.ledger.v1 import BookedTransfer
 from guilder.contracts.payments import v1
 from guilder.contracts.values import Money
 from guilder.services.payments.payment import (
+    HELD_LONG,
     MAX_ATTEMPTS,
     REPEATS_SHOWN,
+    STUCK,
+    WAITS_LONG,
     Attempt,
     Cause,
     What,
@@ -73,22 +76,33 @@ async def receive_reversal(tx: Tx, ctx: Context, of: UUID, subject: UUID, reques
     )
 
 
-async def resume(tx: Tx, tenant: int, cause: Cause) -> None:
-    """Note another attempt at the payment `tx.resource`."""
-    await tx.execute(
+async def resume(tx: Tx, tenant: int, cause: Cause) -> Any:
+    """Note another attempt at the payment `tx.resource`: its number, and what is left of others.
+
+    `asked_at` is when the ledger was asked and did not answer, `broken_at` when an attempt began
+    that left no word; neither where nothing is open. That the sweep tries a waiting payment again
+    is no news: its activity already says so.
+    """
+    return await tx.row(
         "WITH p AS (UPDATE payment SET attempts=attempts+1, retry_at=$3"
-        " WHERE tenant=$1 AND id=$2 AND state='processing' RETURNING *),"
+        " WHERE tenant=$1 AND id=$2 AND state IN ('processing', 'waiting') RETURNING *),"
+        " w AS (UPDATE waiting SET retry_at=$3 WHERE tenant=$1 AND payment=$2 RETURNING asked_at),"
         " o AS (UPDATE attempt SET ended_at=$4, outcome='interrupted'"
-        " WHERE tenant=$1 AND payment=$2 AND ended_at IS NULL),"
+        " WHERE tenant=$1 AND payment=$2 AND ended_at IS NULL RETURNING started_at),"
         " a AS (INSERT INTO attempt (tenant, payment, n, cause, started_at)"
-        " SELECT $1, $2, attempts, $5, $4 FROM p)"
-        " INSERT INTO activity (tenant, payment, at, what, detail)"
-        " SELECT $1, $2, $4, 'resumed', 'by the ' || $5 FROM p",
+        " SELECT $1, $2, attempts, $5, $4 FROM p),"
+        " l AS (INSERT INTO activity (tenant, payment, at, what, detail)"
+        " SELECT $1, $2, $4, 'resumed', 'by the ' || $5 FROM p WHERE state='processing'"
+        " OR $5='repeat' AND (SELECT count(*) FROM activity"
+        " WHERE tenant=$1 AND payment=$2 AND what='resumed')<$6)"
+        " SELECT (SELECT attempts FROM p) AS n, (SELECT asked_at FROM w) AS asked_at,"
+        " (SELECT max(started_at) FROM o) AS broken_at",
         tenant,
         tx.resource,
         tx.at + LEASE,
         tx.at,
         cause,
+        REPEATS_SHOWN,
     )
 
 
@@ -107,7 +121,8 @@ async def interrupt(tx: Tx, tenant: int, payment: UUID, wait: timedelta) -> None
 async def put_off(tx: Tx, tenant: int, payment: UUID, wait: timedelta) -> None:
     """Let the sweep leave a payment alone for a while."""
     await tx.execute(
-        "UPDATE payment SET retry_at=$3 WHERE tenant=$1 AND id=$2 AND state='processing'",
+        "WITH w AS (UPDATE waiting SET retry_at=$3 WHERE tenant=$1 AND payment=$2)"
+        " UPDATE payment SET retry_at=$3 WHERE tenant=$1 AND id=$2 AND state='processing'",
         tenant,
         payment,
         tx.at + wait,
@@ -132,7 +147,9 @@ async def end(
         "WITH p AS (UPDATE payment SET state=$3, debtor=coalesce($4, debtor),"
         " creditor=coalesce($5, creditor), fee=coalesce($6, fee), subject=$7, remittance=$8,"
         " request=NULL, booked_at=$9, value_date=$10, refusal_code=$11, refusal_detail=$12,"
-        " ended_at=$13 WHERE tenant=$1 AND id=$2 AND state='processing' RETURNING id),"
+        " ended_at=$13 WHERE tenant=$1 AND id=$2 AND state IN ('processing', 'waiting')"
+        " RETURNING id),"
+        " w AS (DELETE FROM waiting WHERE tenant=$1 AND payment=$2 AND EXISTS (SELECT FROM p)),"
         # by $2 and not by p.id: a join would read all attempts of the tenant while they are few
         " a AS (UPDATE attempt SET ended_at=$13, outcome=$3"
         " WHERE tenant=$1 AND payment=$2 AND ended_at IS NULL AND EXISTS (SELECT FROM p)),"
@@ -193,10 +210,13 @@ async def repeated(tx: Tx, tenant: int, payment: UUID) -> None:
 
 
 async def find(tx: Tx, tenant: int, payment: UUID) -> Any:
-    """A payment with the id of its booked reversal (`reversed_by`), or None."""
+    """A payment, what it waits for, and the id of its booked reversal (`reversed_by`), or None."""
     return await tx.row(
-        "SELECT p.*, (SELECT r.id FROM payment r WHERE r.tenant=$1 AND r.reverses=p.id"
-        " AND r.state='booked') AS reversed_by FROM payment p WHERE p.tenant=$1 AND p.id=$2",
+        "SELECT p.*, w.since, w.part, w.hold, w.asked_at,"
+        " (SELECT r.id FROM payment r WHERE r.tenant=$1 AND r.reverses=p.id"
+        " AND r.state='booked') AS reversed_by"
+        " FROM payment p LEFT JOIN waiting w ON w.tenant=$1 AND w.payment=$2"
+        " WHERE p.tenant=$1 AND p.id=$2",
         tenant,
         payment,
     )
@@ -272,11 +292,16 @@ async def booked_page(tx: Tx, tenant: int, after: UUID | None, limit: int) -> li
     )
 
 
-async def faulty(tx: Tx, stuck_before: datetime) -> list[tuple[str, UUID]]:
-    """Payments that contradict themselves: name of the check and payment."""
+async def faulty(tx: Tx, now: datetime) -> list[tuple[str, UUID]]:
+    """Payments that contradict themselves or do not get on: name of the check and payment."""
     rows = await tx.fetch(
         "SELECT 'payment-stuck' AS name, id FROM payment"
         " WHERE state='processing' AND created_at<$1"
+        " UNION ALL SELECT 'payment-waits-long', payment FROM waiting"
+        " WHERE since<CASE WHEN hold IS NULL THEN $2::timestamptz ELSE $3 END"
+        " UNION ALL SELECT 'payment-waits-for-nothing', coalesce(p.id, w.payment)"
+        " FROM (SELECT tenant, id FROM payment WHERE state='waiting') p FULL JOIN waiting w"
+        " ON w.tenant=p.tenant AND w.payment=p.id WHERE p.id IS NULL OR w.payment IS NULL"
         " UNION ALL SELECT 'payment-reversed-twice', reverses FROM payment"
         " WHERE reverses IS NOT NULL AND state<>'refused' GROUP BY reverses HAVING count(*)>1"
         " UNION ALL SELECT 'payment-incomplete', id FROM payment WHERE state='booked'"
@@ -285,6 +310,8 @@ async def faulty(tx: Tx, stuck_before: datetime) -> list[tuple[str, UUID]]:
         " UNION ALL SELECT 'reversal-of-nothing', r.id FROM payment r LEFT JOIN payment p"
         " ON p.tenant=r.tenant AND p.id=r.reverses AND p.state='booked' AND p.reverses IS NULL"
         " WHERE r.reverses IS NOT NULL AND p.id IS NULL LIMIT 1000",
-        stuck_before,
+        now - STUCK,
+        now - WAITS_LONG,
+        now - HELD_LONG,
     )
     return [(row["name"], row["id"]) for row in rows]

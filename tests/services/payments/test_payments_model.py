@@ -1,22 +1,28 @@
 """Many orders against a model that knows nothing but addition; and the pure parts."""
 
+import asyncio
 import contextlib
 import random
 from collections import Counter
 from datetime import date, timedelta
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from payments_desk import an_account, eur, open_desk
+from payments_outages import Gone, Loses, forget, road
+from test_payments import outcome
 from test_payments_crash import BreaksOnce, among, later, resume_all
+from test_payments_waiting import ASKED
 
+from guilder.chassis.contract import decode
 from guilder.chassis.testing import new_id
 from guilder.contracts.errors import Problem, Unavailable
 from guilder.contracts.ledger.v1 import InsufficientFunds
 from guilder.contracts.payments import v1
 from guilder.contracts.pricing.v1 import Tier
-from guilder.contracts.values import MAX_MINOR, Money
+from guilder.contracts.values import MAX_MINOR, Money, derived
 from guilder.services.payments import payment
 
 calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -55,6 +61,67 @@ async def test_balances_follow_the_orders_whatever_breaks(direct, seed):
     assert await desk.findings() == []
 
 
+@pytest.mark.parametrize("seed", range(4))
+async def test_every_order_that_was_taken_ends_once_whatever_was_gone(direct, seed):
+    dice = random.Random(seed)
+    desk = await open_desk(direct, "300.00")
+    third = await an_account(direct, desk.bank, desk.jana)
+    accounts = [desk.mine, desk.hers, third]
+    sent, taken, began = [], set(), direct.clock.now()
+    try:
+        for _ in range(25):
+            parts = dice.sample(ASKED, dice.choice([0, 1, 1, 2]))
+            forget(direct)  # so that every part is asked again
+            with road(direct, dice.choice([Gone, Loses]), *(parts or ["audit"])):
+                sent += [an_order(desk, dice, accounts) for _ in range(dice.randrange(3))]
+                again = dice.sample(sent, min(len(sent), 2)) + sent[-2:]
+                for found in await asyncio.gather(*(outcome(desk, *order) for order in again)):
+                    if found.problem is None:
+                        taken.add(decode(found.body(), v1.Payment).id)
+                await resume_all(desk)
+            direct.clock.move(seconds=dice.choice([0, 1, 5, 30]))
+        direct.clock.move(seconds=60)
+        for _ in range(2):
+            await resume_all(desk)
+            direct.clock.move(seconds=10)
+        await balanced(desk, accounts, sent, taken)
+    finally:
+        direct.clock.at = began
+
+
+def an_order(desk, dice, accounts):
+    one, two = dice.sample(accounts, 2)
+    amount = eur(f"{dice.randrange(1, 120)}.{dice.randrange(100):02}")
+    order = {"debtor_account": one.iban, "creditor_account": str(two.id)}
+    return desk.bank.manager.ctx(), v1.CreatePayment(amount=amount, **order)
+
+
+async def balanced(desk, accounts, sent, taken):
+    """Every order has ended, for good and alike for all; the books hold what was booked, once."""
+    balance, booked, ended = Counter({desk.mine.id: 30_000}), set(), set()
+    for order in sent:
+        found, again = await outcome(desk, *order), await outcome(desk, *order)
+        assert found.replayed
+        assert found.body() == again.body()
+        if found.problem is not None:
+            assert found.problem.final
+            ended.add(UUID(found.problem.more["payment"]))
+            continue
+        made = decode(found.body(), v1.Payment)
+        assert made.state == "booked"
+        booked.add(made.id)
+        balance[made.debtor_account] -= made.amount.minor
+        balance[made.creditor_account] += made.amount.minor
+    assert taken <= booked | ended
+    assert sorted(t.id for t in await desk.transfers()) == sorted(derived(b, 1) for b in booked)
+    assert [eur(await desk.has(a)).minor for a in accounts] == [balance[a.id] for a in accounts]
+    assert min(balance.values()) >= 0
+    assert len(booked) >= 3
+    assert await desk.findings() == []
+    async with desk.world.process.stores["payments"].tx(desk.bank.number) as tx:
+        assert await tx.value("SELECT count(*) FROM waiting") == 0
+
+
 async def pay(desk, dice, ctx, request, booked, balance):
     """Send an order, often through something that breaks; then once more, and take it over."""
     step, when = dice.choice(STEPS), dice.choice(["before", "after", "never"])
@@ -62,13 +129,14 @@ async def pay(desk, dice, ctx, request, booked, balance):
         others.broken = when == "never"
         with contextlib.suppress(Problem):
             await desk.public().create(ctx, request)
-    with later(desk, seconds=11):
+    with later(desk, seconds=61):
         if dice.random() < 0.3:
             await resume_all(desk)
         try:
             made = await desk.public().create(ctx, request)
         except InsufficientFunds:
             return
+    assert made.state == "booked"
     if made.id not in booked:
         booked[made.id] = made
         balance[made.debtor_account] -= made.amount.minor + FEE
