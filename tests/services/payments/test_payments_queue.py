@@ -82,7 +82,10 @@ async def test_who_ordered_first_is_first(direct):
 async def test_an_outage_is_probed_by_one_and_costs_nothing_that_grows(direct):
     desk = await open_desk(direct)
     with road(direct, Gone, "ledger"):
-        made = await in_turn(desk, "1.00", "1.00", "1.00")
+        made = await in_turn(desk, "1.00", "1.00")
+        other = desk.order("1.00", debtor_account=desk.hers.iban, creditor_account=desk.mine.iban)
+        with later(desk, seconds=5):
+            made.append(await waits(desk, desk.eva.ctx(), other))
         for round_ in range(80):
             with later(desk, seconds=20 + 4 * round_):
                 await resume_all(desk)
