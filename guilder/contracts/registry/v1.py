@@ -9,10 +9,9 @@ import msgspec
 from guilder.contracts.context import Context
 from guilder.contracts.declare import Answer, Contract, Nothing, Request, operation
 from guilder.contracts.errors import Conflict, NotFound, Refused
-
-Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{1,30}(?!\n)$")]
-"""Patterns end in `(?!\\n)$` because `$` alone also matches before a last line break."""
-
+from guilder.contracts.registry import windows
+from guilder.contracts.registry.windows import OpenWindow, Switch
+from guilder.contracts.registry.windows import Slug as Slug
 
 ContractName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z-]{1,30}(?!\n)$")]
 Edition = Annotated[str, msgspec.Meta(pattern=r"^[A-Z](?!\n)$")]
@@ -293,6 +292,8 @@ class Directory(Answer, frozen=True, kw_only=True):
 
     generation: int
     bindings: list[Bound]
+    windows: list[OpenWindow] = msgspec.field(default_factory=list)
+    read_only: list[Switch] = msgspec.field(default_factory=list)
 
 
 class Registry(Contract, name="registry", version="1.0.0-draft"):
@@ -365,4 +366,86 @@ class Registry(Contract, name="registry", version="1.0.0-draft"):
     @operation("GET /directory", deadline_ms=35_000)
     async def directory(self, ctx: Context, request: DirectoryQuery) -> Directory:
         """Tell a process what it must know; waits up to `wait_ms` for another generation."""
+        raise NotImplementedError
+
+    @operation(
+        "POST /maintenance-windows",
+        public=True,
+        may="operate",
+        four_eyes=True,
+        status=201,
+        problems=(
+            UnknownTenant,
+            windows.NoticeTooShort,
+            windows.WindowTimes,
+            windows.WindowOverlaps,
+            windows.TooManyWindows,
+        ),
+    )
+    async def schedule_window(
+        self, ctx: Context, request: windows.ScheduleWindow
+    ) -> windows.Window:
+        """Plan downtime, and have everyone concerned told in time; operators only."""
+        raise NotImplementedError
+
+    @operation("GET /maintenance-windows", public=True, may="view")
+    async def maintenance_windows(
+        self, ctx: Context, request: windows.WindowQuery
+    ) -> windows.Windows:
+        """List maintenance windows: operators see all, a tenant those that concern it."""
+        raise NotImplementedError
+
+    @operation(
+        "POST /maintenance-windows/{window_id}/cancellation",
+        public=True,
+        may="operate",
+        problems=(windows.UnknownWindow, windows.WindowStateForbids),
+    )
+    async def cancel_window(self, ctx: Context, request: windows.CancelWindow) -> windows.Window:
+        """Cancel a window that has not begun; operators only."""
+        raise NotImplementedError
+
+    @operation(
+        "POST /maintenance-windows/{window_id}/extension",
+        public=True,
+        may="operate",
+        problems=(
+            windows.UnknownWindow,
+            windows.WindowStateForbids,
+            windows.WindowTimes,
+            windows.WindowOverlaps,
+        ),
+    )
+    async def extend_window(self, ctx: Context, request: windows.ExtendWindow) -> windows.Window:
+        """Let a window end later, and say so to everyone concerned; operators only."""
+        raise NotImplementedError
+
+    @operation(
+        "POST /maintenance-windows/{window_id}/completion",
+        public=True,
+        may="operate",
+        problems=(windows.UnknownWindow, windows.WindowStateForbids),
+    )
+    async def complete_window(self, ctx: Context, request: windows.WindowId) -> windows.Window:
+        """End a window that has begun: writes go on; operators only."""
+        raise NotImplementedError
+
+    @operation("GET /maintenance-notices/{notice_id}")
+    async def notice(self, ctx: Context, request: windows.NoticeId) -> windows.Notice:
+        """Say what a notice says, to who delivers it."""
+        raise NotImplementedError
+
+    @operation(
+        "POST /read-only",
+        public=True,
+        may="operate",
+        problems=(UnknownTenant, windows.NotReadOnly),
+    )
+    async def set_read_only(self, ctx: Context, request: windows.SetReadOnly) -> windows.ReadOnly:
+        """Switch read-only mode on or off, at once; operators only."""
+        raise NotImplementedError
+
+    @operation("GET /read-only", public=True, may="operate")
+    async def read_only(self, ctx: Context, request: Nothing) -> windows.ReadOnlyList:
+        """List where read-only mode is on; operators only."""
         raise NotImplementedError

@@ -13,7 +13,9 @@ from guilder.contracts.errors import Forbidden, Problem
 from guilder.contracts.registry import v1
 from guilder.services.registry import bank, binding_store, store
 from guilder.services.registry.bindings import BindingDesk
+from guilder.services.registry.maintenance import Maintenance, open_windows, switches
 from guilder.services.registry.release import AskRelease
+from guilder.services.registry.window import Rules
 
 RESERVED = {"platform"}
 """Slugs that no tenant gets: `platform` names the platform itself."""
@@ -21,15 +23,18 @@ RESERVED = {"platform"}
 MAX_NUMBER = 2**31 - 1
 
 
-class RegistryService(BindingDesk):
-    """Tenants; bindings are in bindings.py."""
+class RegistryService(BindingDesk, Maintenance):
+    """Tenants; bindings are in `bindings.py`, planned downtime in `maintenance.py`."""
 
     def __init__(
-        self, database: Store, once: Once, access: Access, ask_release: AskRelease
+        self, database: Store, once: Once, access: Access, ask_release: AskRelease, rules: Rules
     ) -> None:
-        """`access` knows who approved, `ask_release` what a release says of itself."""
+        """`access` knows who approved, `ask_release` what a release says of itself.
+
+        `rules` say how downtime may be planned.
+        """
         self.store, self.once, self.access = database, once, access
-        self.ask_release = ask_release
+        self.ask_release, self.rules = ask_release, rules
 
     @local
     async def create_tenant(self, tx: Tx, ctx: Context, request: v1.CreateTenant) -> v1.Tenant:
@@ -83,7 +88,12 @@ class RegistryService(BindingDesk):
     @staticmethod
     async def _directory(tx: Tx, generation: int) -> v1.Directory:
         bindings = [v1.Bound(**dict(row)) for row in await binding_store.in_force(tx)]
-        return v1.Directory(generation=generation, bindings=bindings)
+        return v1.Directory(
+            generation=generation,
+            bindings=bindings,
+            windows=await open_windows(tx),
+            read_only=await switches(tx),
+        )
 
     async def events(self, ctx: Context, request: EventQuery) -> EventPage:
         """Serve the log."""
