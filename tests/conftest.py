@@ -35,6 +35,7 @@ SERVICES = [
     "payments",
     "pricing",
     "audit",
+    "notifications",
 ]
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -17,6 +17,7 @@ from guilder.contracts.declare import Contract, Event, EventQuery
 from guilder.contracts.errors import NotFound, Problem, Unavailable
 from guilder.contracts.identity.v1 import Identity
 from guilder.contracts.ledger.v1 import Ledger
+from guilder.contracts.notifications.v1 import Notifications
 from guilder.contracts.parties.v1 import Parties
 from guilder.contracts.payments.v1 import Payments
 from guilder.contracts.pricing.v1 import Pricing
@@ -37,6 +38,7 @@ ALL: dict[str, type[Contract]] = {
         Payments,
         Pricing,
         Audit,
+        Notifications,
     )
 }
 """Every contract, by name."""

@@ -142,6 +142,7 @@ async def test_waiting_ends_with_the_next_event(till):
     assert [e.ids["transfer"] for e in page.events if e.tenant == till.who.tenant] == booked
 
 
+@pytest.mark.abuse(24)
 async def test_a_slow_transaction_is_not_skipped(till, shared_world):
     """What commits late stands behind the reader's position, never before it."""
     start = await till.end()
@@ -182,6 +183,7 @@ class Seen:
             pass
 
 
+@pytest.mark.abuse(24)
 async def test_a_follower_takes_each_event_once(till, shared_world):
     seen = Seen(shared_world, till)
     booked = await till.book(3)
@@ -193,6 +195,7 @@ async def test_a_follower_takes_each_event_once(till, shared_world):
     assert seen.transfers == booked
 
 
+@pytest.mark.abuse(24)
 async def test_a_follower_that_fails_stays_where_it_was(till, shared_world):
     seen = Seen(shared_world, till)
     await seen.catch_up()
@@ -210,6 +213,7 @@ async def test_a_follower_that_fails_stays_where_it_was(till, shared_world):
     assert seen.transfers == booked
 
 
+@pytest.mark.abuse(24)
 async def test_two_followers_of_one_name_do_not_double_an_effect(till, shared_world):
     one, two = Seen(shared_world, till), Seen(shared_world, till)
     two.follower.feed = one.follower.feed

@@ -1,0 +1,1 @@
+"""The `notifications` contract, one module per major version."""

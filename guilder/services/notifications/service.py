@@ -1,0 +1,97 @@
+"""Notifications: takes messages and shows each person those of his tenant."""
+
+from typing import Any
+
+from guilder.chassis.events import feed
+from guilder.chassis.store import Store
+from guilder.contracts.context import PLATFORM, Call, Context
+from guilder.contracts.declare import Answers, Batch, EventPage, EventQuery, Nothing, SelfCheck
+from guilder.contracts.errors import InvalidRequest, Problem
+from guilder.contracts.notifications import v1
+from guilder.contracts.registry.v1 import Registry, TenantNumber
+from guilder.services.notifications import store
+from guilder.services.notifications.wording import tell
+
+UUID_VERSION = 7
+
+
+class NotificationsService(v1.Notifications):
+    """The inbox."""
+
+    def __init__(self, database: Store, registry: Registry) -> None:
+        """`registry` knows the tenant's zone."""
+        self.store, self._registry = database, registry
+
+    async def deliver(self, calls: Batch[v1.Deliver]) -> Answers[v1.Delivered]:
+        """Write what is new; known ids get the answer they had."""
+        good = [call for call in calls if _fault(call.request) is None]
+        async with self.store.tx(*sorted({call.ctx.tenant for call in calls})) as tx:
+            await store.add(tx, [(call.ctx.tenant, call.request) for call in good])
+            wanted = [(call.ctx.tenant, call.request.id) for call in good]
+            found = await store.find(tx, wanted)
+        return [_delivered(call, found) for call in calls]
+
+    async def inbox(self, ctx: Context, request: v1.InboxQuery) -> v1.Inbox:
+        """Read a page; times are told in the reader's zone."""
+        async with self.store.tx(PLATFORM, ctx.tenant) as tx:
+            rows = await store.page(tx, ctx.tenant, request.before, request.limit + 1)
+        shown = rows[: request.limit]
+        zone = await self._zone(ctx) if shown else "UTC"
+        following = shown[-1]["id"] if len(rows) > len(shown) else None
+        return v1.Inbox(items=[_message(row, zone) for row in shown], next=following)
+
+    async def _zone(self, ctx: Context) -> str:
+        """The zone of the reader's tenant; operators of the platform read UTC."""
+        if ctx.tenant == PLATFORM:
+            return "UTC"
+        found = await self._registry.tenant_by_number(ctx, TenantNumber(number=ctx.tenant))
+        return found.zone
+
+    async def events(self, ctx: Context, request: EventQuery) -> EventPage:
+        """Serve the log; notifications emits nothing yet."""
+        return await feed(self.store, request)
+
+    async def self_check(self, ctx: Context, request: Nothing) -> SelfCheck:
+        """Count the messages; the shared checks are all that can be wrong with them."""
+        counted = 0
+        for tenant in await self.store.seen_tenants():
+            async with self.store.tx(tenant) as tx:
+                counted += await store.count(tx)
+        return SelfCheck(
+            service="notifications", checked={"messages": counted}, findings=[], facts={}
+        )
+
+
+def _fault(request: v1.Deliver) -> Problem | None:
+    """Why a message cannot be delivered, or None."""
+    if request.id.version != UUID_VERSION:
+        return InvalidRequest("the id must be a UUIDv7: ids are in order of time", at="$.id")
+    for name in ("subject", "text"):
+        if not getattr(request, name).isprintable():
+            return InvalidRequest("holds a character that cannot be shown", at=f"$.{name}")
+    return None
+
+
+def _delivered(call: Call[v1.Deliver], found: dict[Any, Any]) -> v1.Delivered | Problem:
+    """The answer to one call, unless another message stands under its id."""
+    asked = call.request
+    fault = _fault(asked)
+    if fault is not None:
+        return fault
+    row = found[call.ctx.tenant, asked.id]
+    stands = (row["topic"], row["about"], row["subject"], row["text"])
+    if stands != (asked.topic, asked.about, asked.subject, asked.text):
+        return v1.MessageDiffers(f"message {asked.id}")
+    return v1.Delivered(id=asked.id, at=row["at"])
+
+
+def _message(row: Any, zone: str) -> v1.Message:
+    return v1.Message(
+        id=row["id"],
+        at=row["at"],
+        topic=row["topic"],
+        about=row["about"],
+        subject=tell(row["subject"], zone),
+        text=tell(row["text"], zone),
+        everyone=row["tenant"] == PLATFORM,
+    )
