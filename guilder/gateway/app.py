@@ -1,4 +1,4 @@
-"""The public door: who are you → which tenant → is it open → which version → pass on.
+"""The public door: who are you → which tenant → is it open, also for changes → pass on.
 
 One raw ASGI application. Each step has a file of its own; this one calls them in order.
 """
@@ -15,6 +15,7 @@ from starlette.responses import Response
 from guilder.chassis.call import Calls
 from guilder.chassis.clock import Clock
 from guilder.chassis.contract import encode, read_request
+from guilder.chassis.directory import DirectoryFollower
 from guilder.chassis.events import SYSTEM
 from guilder.chassis.hop import public_span
 from guilder.chassis.serve import Outcome, respond
@@ -29,12 +30,14 @@ from guilder.gateway import oauth
 from guilder.gateway.admission import STRANGERS, Admission
 from guilder.gateway.authenticate import Authenticator
 from guilder.gateway.early import Early
+from guilder.gateway.maintenance import HEADER, Maintenance
 from guilder.gateway.measures import Measures, Visit
 from guilder.gateway.pages import Pages
 from guilder.gateway.rates import Rates
 from guilder.gateway.refusals import Refusals
 from guilder.gateway.routes import MethodNotAllowed, Routes
 from guilder.gateway.settings import GatewaySettings
+from guilder.gateway.status import Status
 
 log = structlog.get_logger()
 
@@ -68,12 +71,22 @@ class Gateway:
     """The ASGI application of the one API."""
 
     def __init__(
-        self, calls: Calls, contracts: list[type[Contract]], clock: Clock, settings: GatewaySettings
+        self,
+        calls: Calls,
+        contracts: list[type[Contract]],
+        clock: Clock,
+        settings: GatewaySettings,
+        directory: DirectoryFollower,
     ) -> None:
-        """`calls` are the gateway's clients; `contracts` those whose operations it offers."""
+        """`calls` are the gateway's clients; `contracts` those whose operations it offers.
+
+        `directory` is what this process has heard of the registry.
+        """
         self._calls, self._clock = calls, clock
         self._routes = Routes(contracts)
         self._pages = Pages(contracts)
+        self._maintenance = Maintenance(directory, clock)
+        self._status = Status(self._maintenance, clock)
         self._identity = calls.client(Identity)
         self._registry = calls.client(Registry)
         self._refusals = Refusals(calls.client(Audit), clock, settings.audit_rate)
@@ -122,6 +135,8 @@ class Gateway:
         except Exception:
             log.exception("defect", request=visit.request)
             response = respond(Outcome(problem=Internal(f"request {visit.request}"), status=500))
+        if announced := self._maintenance.header(visit.tenant):
+            response.headers[HEADER] = announced
         response.headers["X-Request-Id"] = visit.request
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -132,7 +147,7 @@ class Gateway:
         ctx = _stranger(visit.request)
         try:
             body = await _read(receive)
-            page = self._pages.find(path)
+            page = self._pages.find(path) or self._status.find(path)
             if page is not None:
                 visit.operation = "page"
                 _only(method, "GET", "HEAD")
@@ -144,12 +159,15 @@ class Gateway:
             operation, names = self._routes.find(method, path)
             visit.operation = operation.id
             who = await self._who(headers)
+            visit.tenant = who.tenant
             ctx = Context(tenant=who.tenant, principal=who.principal, request=visit.request)
             self._within_rates(who)
             limiter = self.admission.limiter(operation.contract)
             with limiter.slot(who.tenant, read=not operation.command):
                 await self._tenant_is_open(who, ctx)
-                ctx = msgspec.structs.replace(ctx, key=_key(headers, operation, visit.request))
+                hold = self._maintenance.admit(operation, who.tenant)
+                key = _key(headers, operation, visit.request)
+                ctx = msgspec.structs.replace(ctx, key=key, hold=hold)
                 outcome = await self._pass_on(operation, names, scope, headers, body, ctx)
         except Problem as problem:
             outcome = Outcome(problem=problem, status=problem.status)
@@ -205,6 +223,7 @@ class Gateway:
             key=ctx.key,
             deadline=deadline,
             request=ctx.request,
+            hold=ctx.hold,
         )
         (outcome,) = await self._calls.send(operation, [Call(timed, request)])
         return outcome

@@ -9,6 +9,7 @@ from prometheus_client.core import Metric
 
 from guilder.chassis.meter import Line
 from guilder.chassis.metrics import counter, gauge, histogram
+from guilder.contracts.context import PLATFORM
 from guilder.gateway.admission import Admission
 from guilder.gateway.answers import refused
 from guilder.gateway.refusals import Refusals
@@ -27,6 +28,8 @@ class Visit:
     """An operation of a contract, `page`, or that no route was found."""
     status: int = GIVEN_UP
     began: float = 0.0
+    tenant: int = PLATFORM
+    """Of who is signed in; a stranger is nobody's, as the platform itself is."""
 
 
 class Measures:

@@ -17,9 +17,17 @@ from guilder.gateway.rates import Rates
 log = structlog.get_logger()
 
 NOT_RECORDED = frozenset(
-    {"too-many-requests", "overloaded", "unavailable", "deadline-exceeded", "internal"}
+    {
+        "too-many-requests",
+        "overloaded",
+        "unavailable",
+        "maintenance",
+        "read-only",
+        "deadline-exceeded",
+        "internal",
+    }
 )
-"""Load and outages: to record them would add work when there is too much already."""
+"""Load, outages, planned downtime: to record them would add work when there is too much already."""
 WAIT_SECONDS = 2.0
 
 

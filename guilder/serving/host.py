@@ -124,7 +124,13 @@ class Host:
     def _public(self) -> tuple[Server, Measures]:
         settings = GatewaySettings.load(self.plan.env)
         contracts = list(all_contracts().values())
-        gateway = Gateway(self._process.calls(GATEWAY), contracts, self._clock, settings)
+        gateway = Gateway(
+            self._process.calls(GATEWAY),
+            contracts,
+            self._clock,
+            settings,
+            self._process.directory,
+        )
         server = Server(gateway, **server_settings())
         gateway.measures.connections = server.server_state.connections
         return server, gateway.measures

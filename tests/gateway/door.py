@@ -24,7 +24,14 @@ class Door:
     def __init__(self, world: World, settings: GatewaySettings) -> None:
         self.world = world
         contracts = [type(e.service) for e in world.process.endpoints.values()]
-        self.gateway = Gateway(world.process.calls("gateway"), contracts, world.clock, settings)
+        process = world.process
+        self.gateway = Gateway(
+            process.calls("gateway"),
+            contracts,
+            world.clock,
+            settings,
+            process.directory,
+        )
         config = uvicorn.Config(self.gateway, lifespan="off", loop="none", **server_settings())
         self._server = uvicorn.Server(config)
         self._socket = socket.create_server(("127.0.0.1", 0))
