@@ -10,8 +10,8 @@ from uuid import UUID
 import structlog
 
 from guilder.chassis.batch import one
-from guilder.chassis.clock import Clock
 from guilder.chassis.contract import convert, encode, read_json
+from guilder.chassis.directory import DirectoryFollower
 from guilder.chassis.events import SYSTEM, Doer
 from guilder.chassis.idempotency import fingerprint
 from guilder.chassis.serve import Endpoint
@@ -20,6 +20,7 @@ from guilder.contracts.access import v1 as access
 from guilder.contracts.context import Call, Context
 from guilder.contracts.declare import Event, Operation
 from guilder.contracts.errors import Forbidden, KeyReused, NotFound, Problem
+from guilder.contracts.registry.held import held
 
 log = structlog.get_logger()
 
@@ -54,30 +55,93 @@ class AccessGuard:
         return await self._access.propose(call.ctx, request)
 
 
+RESUME_SECONDS = 2.0
+"""How soon after a window what was approved meanwhile is executed."""
+
+MOST_RESUMED = 100
+"""Most proposals of a tenant that one sweep resumes."""
+
+
 class Executor:
-    """Executes approved proposals of one service, exactly as hashed."""
+    """Executes approved proposals of one service, exactly as hashed.
 
-    def __init__(self, endpoint: Endpoint, client: access.Access) -> None:
-        """`endpoint` is the service's own."""
+    While a window or read-only mode holds the command back it is put aside, in writing, so that
+    what was approved elsewhere does not wait behind it; a sweep takes it up again afterwards.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, client: access.Access, store: Store, directory: DirectoryFollower
+    ) -> None:
+        """`endpoint` is the service's own, and `store`; `directory` knows what is in force."""
         self._endpoint, self._access = endpoint, client
+        self._store, self._directory = store, directory
 
-    def follower(self, store: Store, clock: Clock) -> Doer:
+    def follower(self) -> Doer:
         """The follower of access' log that executes what concerns this service."""
-        deeds: Mapping[str, Any] = {"proposal.approved": self.execute}
-        return Doer(store, self._access, deeds, clock, name="executor")
+        deeds: Mapping[str, Any] = {"proposal.approved": self.take}
+        return Doer(self._store, self._access, deeds, self._store.clock, name="executor")
 
-    async def execute(self, event: Event) -> None:
-        """Run the approved command under a key derived from the proposal, then report."""
+    async def take(self, event: Event) -> None:
+        """Execute what concerns this service, or put it aside while it must not be."""
         contract, _, name = event.ids["operation"].partition(".")
         if contract != self._endpoint.name:
             return
         proposal = UUID(event.ids["proposal"])
-        system = Context(tenant=event.tenant, principal=SYSTEM, request=event.request)
+        if not self._is_held(name, event.tenant):
+            await self._execute(event.tenant, proposal, name, event.request)
+            return
+        async with self._store.tx(event.tenant) as tx:
+            await tx.execute(
+                "INSERT INTO put_aside (tenant, proposal, operation, request)"
+                " VALUES ($1,$2,$3,$4) ON CONFLICT DO NOTHING",
+                event.tenant,
+                proposal,
+                name,
+                event.request,
+            )
+
+    async def resume(self) -> int:
+        """Execute what was put aside and is held no more (a sweep); how much."""
+        resumed = 0
+        async with self._store.tx() as tx:
+            tenants = await tx.fetch("SELECT put_aside_tenants() AS tenant")
+        for tenant in [row["tenant"] for row in tenants]:
+            async with self._store.tx(tenant) as tx:
+                rows = await tx.fetch(
+                    "SELECT * FROM put_aside ORDER BY proposal LIMIT $1", MOST_RESUMED
+                )
+            for row in rows:
+                if not self._is_held(row["operation"], tenant):
+                    resumed += await self._resume(tenant, row)
+        return resumed
+
+    async def _resume(self, tenant: int, row: Any) -> bool:
+        """Execute one; what fails for now stays, and keeps nobody else waiting."""
+        proposal = row["proposal"]
+        try:
+            await self._execute(tenant, proposal, row["operation"], row["request"])
+        except Problem as problem:
+            log.warning("approved input waits", proposal=str(proposal), code=problem.code)
+            return False
+        async with self._store.tx(tenant) as tx:
+            await tx.execute("DELETE FROM put_aside WHERE proposal=$1", proposal)
+        return True
+
+    def _is_held(self, name: str, tenant: int) -> bool:
+        operation = self._endpoint.operations.get(name)
+        if operation is None:  # to be refused, whatever is in force
+            return False
+        now = self._store.clock.now()
+        return held(operation, tenant, self._directory.latest, now) is not None
+
+    async def _execute(self, tenant: int, proposal: UUID, name: str, request: str) -> None:
+        """Run the approved command under a key derived from the proposal, then report."""
+        system = Context(tenant=tenant, principal=SYSTEM, request=request)
         try:
             approved = await self._access.approved_input(
                 system, access.ProposalId(proposal_id=proposal)
             )
-            operation, call = self._command(name, event, approved)
+            operation, call = self._command(name, system, approved)
         except Problem as problem:
             if not problem.final:
                 raise  # an outage: the follower tries again
@@ -96,20 +160,20 @@ class Executor:
             raise ended
 
     def _command(
-        self, name: str, event: Event, approved: access.ApprovedInput
+        self, name: str, system: Context, approved: access.ApprovedInput
     ) -> tuple[Operation, Call[Any]]:
         """The operation and its call exactly as hashed, in the proposer's name."""
         operation = self._endpoint.operations.get(name)
         if operation is None or not operation.four_eyes:
-            raise access.InputChanged(f"{event.ids['operation']} is not under four eyes")
+            raise access.InputChanged(f"{self._endpoint.name}.{name} is not under four eyes")
         raw = approved.input.encode()
         if hashlib.sha256(operation.id.encode() + b"\n" + raw).hexdigest() != approved.hash:
             raise access.InputChanged("the input does not match its hash")
         ctx = Context(
-            tenant=event.tenant,
+            tenant=system.tenant,
             principal=approved.proposer,
             key=f"proposal:{approved.id}",
-            request=event.request,
+            request=system.request,
             approval=approved.id,
         )
         return operation, Call(ctx, convert(read_json(raw), operation.request))

@@ -19,7 +19,7 @@ from guilder.chassis.call import PROCESS, Calls, Direct, callees, make_client
 from guilder.chassis.clock import Clock
 from guilder.chassis.directory import DirectoryFollower
 from guilder.chassis.events import SYSTEM, Follower
-from guilder.chassis.guard import AccessGuard, Executor
+from guilder.chassis.guard import RESUME_SECONDS, AccessGuard, Executor
 from guilder.chassis.hop import present
 from guilder.chassis.idempotency import Once
 from guilder.chassis.logs import named
@@ -218,7 +218,9 @@ class Process:
             access = calls.client(Access)
         endpoint = Endpoint(built.service, AccessGuard(access) if access else None)
         if access and any(o.four_eyes for o in endpoint.operations.values()):
-            built.followers.append(Executor(endpoint, access).follower(store, self._clock))
+            executor = Executor(endpoint, access, store, self.directory)
+            built.followers.append(executor.follower())
+            built.sweeps.append(Sweep(RESUME_SECONDS, executor.resume))
         built.sweeps.append(Sweep(3600.0, once.expire))
         self.endpoints[name], self.built[name] = endpoint, built
 
