@@ -6,7 +6,6 @@ tests), `Remote` (HTTP/1.1 with a call token).
 """
 
 import asyncio
-import json
 import time
 import tomllib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,9 +17,10 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 from opentelemetry.trace import SpanKind
 
+from guilder.chassis.answers import batch_outcomes, read_outcome
 from guilder.chassis.batch import Gatherers
 from guilder.chassis.bindings import Binding, Bindings
-from guilder.chassis.contract import convert, decode, encode, plain, read_request, write_request
+from guilder.chassis.contract import encode, plain, read_request, write_request
 from guilder.chassis.hop import sent
 from guilder.chassis.meter import Meter
 from guilder.chassis.releases import Releases, Road
@@ -37,7 +37,7 @@ from guilder.chassis.token import HEADER, LIFETIME, CallKeys, Claims, digest
 from guilder.chassis.wire import Address, Wire
 from guilder.contracts.context import Call, Context
 from guilder.contracts.declare import Contract, Operation
-from guilder.contracts.errors import DeadlineExceeded, Internal, Problem, Unavailable
+from guilder.contracts.errors import DeadlineExceeded, Problem, Unavailable
 
 C = TypeVar("C", bound=Contract)
 
@@ -109,7 +109,7 @@ class Encoded:
         if operation.batch:
             sent = read_batch(operation, _batch_body(calls), latest(calls))
             outcomes = await self._endpoint.dispatch(operation, self._caller, sent)
-            return _batch_outcomes(operation, bytes(write_batch(outcomes).body))
+            return batch_outcomes(operation, bytes(write_batch(outcomes).body), len(calls))
         return [await self._one(operation, call) for call in calls]
 
     async def _one(self, operation: Operation, call: Call[Any]) -> Outcome:
@@ -120,7 +120,7 @@ class Encoded:
             operation, self._caller, [Call(call.ctx, request)]
         )
         proposed = _proposes(operation, self._caller)
-        return _read_outcome(
+        return read_outcome(
             operation, outcome.status, outcome.body(), outcome.replayed, proposed=proposed
         )
 
@@ -142,8 +142,8 @@ class Remote:
             if isinstance(reply, Problem):
                 return [Outcome(problem=reply, status=reply.status) for _ in calls]
             if reply[0] != 200:
-                return [_read_outcome(operation, *reply) for _ in calls]
-            return _batch_outcomes(operation, reply[1])
+                return [read_outcome(operation, *reply) for _ in calls]
+            return batch_outcomes(operation, reply[1], len(calls))
         return list(await asyncio.gather(*(self._one(operation, call) for call in calls)))
 
     async def _one(self, operation: Operation, call: Call[Any]) -> Outcome:
@@ -152,7 +152,7 @@ class Remote:
         reply = await self._exchange(operation, path, body, call.ctx, repeatable=repeatable)
         if isinstance(reply, Problem):
             return Outcome(problem=reply, status=reply.status)
-        return _read_outcome(operation, *reply, proposed=_proposes(operation, self._caller))
+        return read_outcome(operation, *reply, proposed=_proposes(operation, self._caller))
 
     async def _exchange(
         self, operation: Operation, path: str, body: bytes, ctx: Context, *, repeatable: bool
@@ -200,37 +200,9 @@ def _batch_body(calls: Sequence[Call[Any]]) -> bytes:
     return encode({"items": items})
 
 
-def _batch_outcomes(operation: Operation, raw: bytes) -> list[Outcome]:
-    outcomes = []
-    for item in json.loads(raw)["items"]:
-        if "problem" in item:
-            outcomes.append(
-                Outcome(problem=Problem.restore(item["problem"]), status=item["status"])
-            )
-        else:
-            answer = convert(item["answer"], operation.answer)
-            outcomes.append(Outcome(answer, status=item["status"]))
-    return outcomes
-
-
 def _proposes(operation: Operation, caller: str) -> bool:
     """Whether a 202 is a proposal: four eyes look at strangers, our own processes only wait."""
     return operation.four_eyes and caller == GATEWAY
-
-
-def _read_outcome(
-    operation: Operation, status: int, body: bytes, replayed: bool, *, proposed: bool = False
-) -> Outcome:
-    if status >= 400:
-        try:
-            problem = Problem.restore(json.loads(body))
-        except (ValueError, AttributeError):  # not from our own door
-            return Outcome(problem=Internal(f"{operation.id}: status {status}"), status=500)
-        return Outcome(problem=problem, replayed=replayed, raw=body, status=status)
-    if status == 202 and proposed:
-        return Outcome(json.loads(body), status=status)
-    answer = decode(body, operation.answer)
-    return Outcome(answer, replayed=replayed, raw=body, status=status)
 
 
 def _split(operation: Operation, path: str) -> tuple[dict[str, str], list[tuple[str, str]]]:

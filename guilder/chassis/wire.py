@@ -165,10 +165,10 @@ class Wire:
             reply.began = True
             try:
                 reply.parser.feed_data(chunk)
-            except httptools.HttpParserError as error:
+            except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
                 raise ConnectionAbortedError(f"the answer is not HTTP: {error}") from None
             if reply.too_large:
-                raise Unavailable("the answer is too large")
+                raise Unavailable("the answer is too large", retry_after=1)
         reply.parser = None  # they hold each other
 
     def close(self) -> None:
