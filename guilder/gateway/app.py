@@ -94,7 +94,7 @@ class Gateway:
         self._authenticator = Authenticator(
             self._identity,
             clock,
-            settings.token_cache_s,
+            settings,
             _stranger(""),
             self.admission.limiter("authentication"),
         )
@@ -147,6 +147,7 @@ class Gateway:
         ctx = _stranger(visit.request)
         try:
             body = await _read(receive)
+            began = time.monotonic()
             page = self._pages.find(path) or self._status.find(path)
             if page is not None:
                 visit.operation = "page"
@@ -166,9 +167,13 @@ class Gateway:
             with limiter.slot(who.tenant, read=not operation.command):
                 await self._tenant_is_open(who, ctx)
                 hold = self._maintenance.admit(operation, who.tenant)
-                key = _key(headers, operation, visit.request)
-                ctx = msgspec.structs.replace(ctx, key=key, hold=hold)
-                outcome = await self._pass_on(operation, names, scope, headers, body, ctx)
+                timed = msgspec.structs.replace(
+                    ctx,
+                    key=_key(headers, operation, visit.request),
+                    deadline=began + operation.deadline_ms / 1000,
+                    hold=hold,
+                )
+                outcome = await self._pass_on(operation, names, scope, headers, body, timed)
         except Problem as problem:
             outcome = Outcome(problem=problem, status=problem.status)
         if outcome.problem is not None:
@@ -198,10 +203,16 @@ class Gateway:
         if who.tenant == PLATFORM or self._open_until.get(who.tenant, 0.0) > now:
             return
         asking = _stranger(ctx.request)
-        tenant = await self._registry.tenant_by_number(asking, TenantNumber(number=who.tenant))
-        if tenant.state != "open":
-            raise TenantClosed()
-        self._open_until[who.tenant] = now + TENANT_CACHE_S
+        try:
+            tenant = await self._registry.tenant_by_number(asking, TenantNumber(number=who.tenant))
+        except Problem as problem:
+            if problem.final or who.tenant not in self._open_until:
+                raise
+        else:  # without an answer it is as it was: nobody can close it without the registry
+            if tenant.state != "open":
+                self._open_until.pop(who.tenant, None)
+                raise TenantClosed()
+        self._open_until[who.tenant] = self._clock.monotonic() + TENANT_CACHE_S
 
     async def _pass_on(
         self,
@@ -216,16 +227,7 @@ class Gateway:
             raise UnsupportedMediaType()
         query = _query(scope["query_string"])
         request = read_request(operation, names, query, body)
-        deadline = time.monotonic() + operation.deadline_ms / 1000
-        timed = Context(
-            tenant=ctx.tenant,
-            principal=ctx.principal,
-            key=ctx.key,
-            deadline=deadline,
-            request=ctx.request,
-            hold=ctx.hold,
-        )
-        (outcome,) = await self._calls.send(operation, [Call(timed, request)])
+        (outcome,) = await self._calls.send(operation, [Call(ctx, request)])
         return outcome
 
     async def _oauth(

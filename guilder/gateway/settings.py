@@ -25,3 +25,6 @@ class GatewaySettings(Settings):
     token_cache_s: float = setting(
         3.0, "seconds for which a verified token is believed; a revoked one lives on this long"
     )
+    token_alone_s: float = setting(
+        60.0, "seconds after its verification for which a token is believed without identity"
+    )
