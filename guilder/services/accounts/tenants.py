@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from guilder.chassis.clock import Clock
 from guilder.contracts.context import Context
+from guilder.contracts.errors import Problem
 from guilder.contracts.registry.v1 import Registry, Tenant, TenantNumber
 
 CACHE_SECONDS: Final = 60.0
@@ -25,7 +26,13 @@ class Tenants:
         now = self._clock.monotonic()
         found = self._known.get(ctx.tenant)
         if found is None or found[0] < now:
-            tenant = await self._registry.tenant_by_number(ctx, TenantNumber(number=ctx.tenant))
+            try:
+                which = TenantNumber(number=ctx.tenant)
+                tenant = await self._registry.tenant_by_number(ctx, which)
+            except Problem as problem:
+                if problem.final or found is None:
+                    raise
+                tenant = found[1]  # an outage: what was known holds on
             if len(self._known) >= CACHE_TENANTS:
                 self._known.clear()
             found = self._known[ctx.tenant] = (now + CACHE_SECONDS, tenant)

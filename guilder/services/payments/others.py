@@ -90,12 +90,19 @@ class Others:
         """The business date: today in the tenant's zone; Forbidden where the bank is closed."""
         known = self._zones.get(ctx.tenant)
         if known is None or known[0] < self._clock.monotonic():
-            tenant = await self.registry.tenant_by_number(ctx, TenantNumber(number=ctx.tenant))
-            if tenant.state != "open":
-                raise Forbidden("the bank is closed")
+            try:
+                which = TenantNumber(number=ctx.tenant)
+                tenant = await self.registry.tenant_by_number(ctx, which)
+                if tenant.state != "open":
+                    raise Forbidden("the bank is closed")
+                zone = ZoneInfo(tenant.zone)
+            except Problem as problem:
+                if problem.final or known is None:
+                    raise
+                zone = known[1]  # an outage: nobody moved the bank meanwhile
             if len(self._zones) >= KNOWN:
                 self._zones.clear()
-            known = (self._clock.monotonic() + ZONE_SECONDS, ZoneInfo(tenant.zone))
+            known = (self._clock.monotonic() + ZONE_SECONDS, zone)
             self._zones[ctx.tenant] = known
         return self._clock.now().astimezone(known[1]).date()
 
