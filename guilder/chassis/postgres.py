@@ -53,6 +53,8 @@ DEFAULTS: Mapping[str, str] = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "idle_in_transaction_session_timeout": "60s",
+    # What an archiver that is gone may hold back; beyond it a full disk would stop everything.
+    "max_slot_wal_keep_size": "4GB",
     # Young tables get statistics within seconds; until then look-ups may read whole tenants.
     "autovacuum_naptime": "10s",
     "logging_collector": "on",

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from guilder.cli.backup import backup_command, restore_command
 from guilder.cli.bench import bench
 from guilder.cli.books import export_command, import_command, verify_command
 from guilder.cli.contracts import contract
@@ -56,6 +57,8 @@ for command in (
     import_command,
     export_command,
     verify_command,
+    backup_command,
+    restore_command,
     bench,
 ):
     main.add_command(command)

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import asyncpg
 import click
 import msgspec
 
-from guilder.chassis.postgres import ClusterError
+from guilder.backup.state import Archiving
+from guilder.chassis.postgres import Cluster, ClusterError
 from guilder.chassis.supervise import (
     AlreadyRunning,
     SuperviseError,
@@ -108,7 +109,8 @@ def _up_here(home: Home, port: int, split: bool, ready: Callable[[], None]) -> N
         supervisor.publish(facts)
         _tell(home, facts)
         ready()
-        supervisor.run_forever(check=lambda: keep_databases(databases))
+        archiving = Archiving(supervisor, home)
+        supervisor.run_forever(check=lambda: _keep(databases, archiving))
     finally:
         home.ready.unlink(missing_ok=True)
         supervisor.stop_all()
@@ -140,6 +142,13 @@ def prepare_databases(home: Home) -> None:
         asyncio.run(provision_all(home, os.environ))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise SuperviseError(f"the databases cannot be prepared: {error}") from error
+
+
+def _keep(databases: Sequence[Cluster], archiving: Archiving) -> None:
+    """Once a second: databases that died start again, the log is archived if it is wanted."""
+    keep_databases(databases)
+    if databases:
+        archiving.keep()
 
 
 def _up_detached(home: Home, port: int, split: bool) -> None:
