@@ -24,6 +24,7 @@ import structlog
 from guilder.backup.folder import REMEMBERED, BackupError, Remembered, read, slot_of, sync
 from guilder.backup.state import BEHIND, STATE, ArchiveState, SideState
 from guilder.backup.stream import Stream
+from guilder.chassis.logs import named
 from guilder.chassis.postgres import Cluster
 from guilder.embedded import Home
 
@@ -162,7 +163,7 @@ async def run(home: Home) -> None:
         try:
             await archiver.tick()
         except Exception as error:
-            log.error("archive", error=repr(error))
+            log.error("archive", error=named(error))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), TICK)
     await archiver.close()

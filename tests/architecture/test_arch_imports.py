@@ -32,7 +32,7 @@ BY_NAME = {
 """Modules that may load a service by a string."""
 
 CHASSIS = (
-    "batch bindings call child clock contract control directory ending events guard hop"
+    "answers batch bindings call child clock contract control directory ending events guard hop"
     " idempotency keyfile listen logs meter metrics observe postgres postgres_programs process"
     " releases seal selfcheck serve settings short_path store succession supervise supervised"
     " testing token wire"

@@ -4,8 +4,7 @@ from collections import Counter
 from datetime import UTC, date, datetime
 from uuid import UUID
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from guilder.books.journal import Recount, Totals
 from guilder.contracts.ledger.v1 import BookedTransfer, LedgerAccount, TrialLine

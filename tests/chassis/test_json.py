@@ -4,8 +4,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from guilder.chassis.contract import MAX_DEPTH, MAX_TEXT, encode, plain, read_json
 from guilder.contracts.errors import InvalidRequest

@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from guilder.chassis import wire as module
 from guilder.chassis.wire import Address, Wire

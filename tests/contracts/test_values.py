@@ -8,8 +8,7 @@ from fractions import Fraction
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from guilder.contracts.values import CURRENCIES, MAX_MINOR, Money, derived, split, uuid7
 

@@ -15,8 +15,7 @@ from guilder.contracts.audit.v1 import Audit, AuditQuery
 from guilder.contracts.declare import EventQuery
 from guilder.gateway.settings import GatewaySettings
 from tests.gateway.door import Door, key, read
-from tests.services.payments.payments_desk import an_account, eur, fund
-from tests.services.payments.payments_desk import somebody as somebody_of
+from tests.services.payments.payments_desk import an_account, eur, fund, somebody as somebody_of
 
 NAME, ADDRESS, CITY = "Zwetschgenstein", "Quittenpfad", "Hollerbach"
 REMITTANCE, REASON, LOGIN = "Preiselbeersaft", "Mirabellengrund", "brombeerli"

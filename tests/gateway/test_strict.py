@@ -13,8 +13,7 @@ import httptools
 import pytest
 import structlog
 import uvicorn
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from guilder.contracts.errors import CATALOGUE
 from guilder.gateway import strict

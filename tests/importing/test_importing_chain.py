@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from itertools import permutations, product
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from guilder.importing.chain import EXACT_ROWS, Step, chain, cost
 from guilder.importing.records import Transaction

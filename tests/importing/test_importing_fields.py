@@ -4,8 +4,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from guilder.importing.fields import Unreadable, amount_reader, birth_reader, date_reader
 from guilder.importing.tables import BirthNumber, Dates, Format

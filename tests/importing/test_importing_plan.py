@@ -3,8 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from guilder.importing.mapping import parse_mapping
 from guilder.importing.plan import Plan, build_plan

@@ -6,8 +6,7 @@ from datetime import date
 import pytest
 
 from guilder.chassis.testing import make_bank
-from guilder.contracts.accounts.v1 import AccountQuery, Accounts
-from guilder.contracts.accounts.v1 import BalanceQuery as AccountBalance
+from guilder.contracts.accounts.v1 import AccountQuery, Accounts, BalanceQuery as AccountBalance
 from guilder.contracts.context import Context
 from guilder.contracts.errors import Unavailable
 from guilder.contracts.ledger.v1 import JournalQuery, Ledger

@@ -14,19 +14,21 @@ import msgspec
 
 from guilder.contracts.context import Context
 from guilder.contracts.declare import Answer, Answers, Batch, Contract, Nothing, Request, operation
-from guilder.contracts.ledger.refusals import AmountNotPositive as AmountNotPositive
-from guilder.contracts.ledger.refusals import AmountTooLarge as AmountTooLarge
-from guilder.contracts.ledger.refusals import CurrencyMismatch as CurrencyMismatch
-from guilder.contracts.ledger.refusals import InsufficientFunds as InsufficientFunds
-from guilder.contracts.ledger.refusals import LedgerAccountClosed as LedgerAccountClosed
-from guilder.contracts.ledger.refusals import LedgerAccountDiffers as LedgerAccountDiffers
-from guilder.contracts.ledger.refusals import LedgerAccountInUse as LedgerAccountInUse
-from guilder.contracts.ledger.refusals import PendingClosed as PendingClosed
-from guilder.contracts.ledger.refusals import PendingUnknown as PendingUnknown
-from guilder.contracts.ledger.refusals import PostAboveHold as PostAboveHold
-from guilder.contracts.ledger.refusals import SameAccount as SameAccount
-from guilder.contracts.ledger.refusals import TransferIdReused as TransferIdReused
-from guilder.contracts.ledger.refusals import UnknownLedgerAccount as UnknownLedgerAccount
+from guilder.contracts.ledger.refusals import (
+    AmountNotPositive as AmountNotPositive,
+    AmountTooLarge as AmountTooLarge,
+    CurrencyMismatch as CurrencyMismatch,
+    InsufficientFunds as InsufficientFunds,
+    LedgerAccountClosed as LedgerAccountClosed,
+    LedgerAccountDiffers as LedgerAccountDiffers,
+    LedgerAccountInUse as LedgerAccountInUse,
+    PendingClosed as PendingClosed,
+    PendingUnknown as PendingUnknown,
+    PostAboveHold as PostAboveHold,
+    SameAccount as SameAccount,
+    TransferIdReused as TransferIdReused,
+    UnknownLedgerAccount as UnknownLedgerAccount,
+)
 from guilder.contracts.values import Money
 
 Chart = Literal[

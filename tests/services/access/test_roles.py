@@ -1,8 +1,7 @@
 """Decisions: the pure rules against an independent table, and through the contract."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from guilder.chassis.batch import one
 from guilder.chassis.contract import read_request

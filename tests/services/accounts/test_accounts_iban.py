@@ -4,8 +4,7 @@ import string
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from schwifty import IBAN
 from schwifty.exceptions import SchwiftyException
 

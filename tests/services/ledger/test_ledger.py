@@ -5,8 +5,7 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from ledger_desk import DAY, Desk, eur, move, settle
 
 from guilder.chassis.testing import new_id

@@ -4,8 +4,7 @@ import copy
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from guilder.contracts.errors import Problem
 from guilder.contracts.ledger import v1

@@ -8,8 +8,7 @@ from datetime import date, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from payments_desk import an_account, eur, open_desk
 from payments_outages import Gone, Loses, forget, road
 from test_payments import outcome

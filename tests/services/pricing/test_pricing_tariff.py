@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from guilder.contracts.errors import InvalidRequest
 from guilder.contracts.pricing.v1 import BadTariff, PutTariff, Tier

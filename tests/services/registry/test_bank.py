@@ -1,8 +1,7 @@
 """The rules a bank's particulars follow, without any service."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from guilder.services.registry import bank
 

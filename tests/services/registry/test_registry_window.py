@@ -3,8 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from guilder.contracts.errors import InvalidRequest
 from guilder.contracts.registry.windows import NoticeTooShort, ScheduleWindow, WindowTimes
