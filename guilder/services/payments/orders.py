@@ -27,6 +27,7 @@ from guilder.contracts.vault.v1 import Erased
 from guilder.services.payments import store, waiting_store
 from guilder.services.payments.payment import (
     BACKOFF,
+    DEFECT_PAUSE,
     OUTAGE_PAUSE,
     SETTLING,
     WORK_SECONDS,
@@ -206,7 +207,7 @@ class Orders:
         log.info("waits", payment=str(attempt.id), part=attempt.asking, why=named(hindrance))
         outage = not isinstance(hindrance, Internal)
         lease = SETTLING if attempt.asked_ledger else timedelta(0)
-        again = max(lease, pause(attempt.n, OUTAGE_PAUSE if outage else BACKOFF))
+        again = max(lease, pause(attempt.n, OUTAGE_PAUSE if outage else DEFECT_PAUSE))
 
         async def work(tx: Tx) -> None:
             if await waiting_store.wait(tx, ctx.tenant, attempt, again):

@@ -34,10 +34,13 @@ held up: its call token has run out by then, and what was begun with it has ende
 payment may end as booked, never as refused."""
 
 BACKOFF = timedelta(seconds=600)
-"""The longest pause between two attempts of the sweep after a defect."""
+"""The longest pause between two attempts of the sweep after a defect of ours."""
+
+DEFECT_PAUSE = timedelta(seconds=60)
+"""The same where a payment waits for a part that answers with a defect."""
 
 OUTAGE_PAUSE = timedelta(seconds=3)
-"""The same while a part does not answer: soon after it does, the payment ends."""
+"""The same while a part does not answer at all: soon after it does, the payment ends."""
 
 MAX_ATTEMPTS = 300
 """After so many attempts that ended with a defect of ours only a repeat of the order, or a person,
