@@ -88,6 +88,8 @@ class Parts:
     secrets: Path
     """A private folder (0700) for key files."""
     env: Mapping[str, str]
+    directory: DirectoryFollower
+    """What is bound and what is down for maintenance, as far as this process has heard."""
 
     def client(self, contract: type[C]) -> C:
         """A client of another service, if calls.toml allows it."""
@@ -208,8 +210,8 @@ class Process:
         if "vault" in callees(name):
             sealer = Sealer(VaultKeys(calls.client(Vault)), self._clock)
         once = Once(store, sealer)
-        parts = Parts(name, store, once, calls, self._clock, sealer, self._secrets, self._env)
-        built = build(parts)
+        around = (self._clock, sealer, self._secrets, self._env, self.directory)
+        built = build(Parts(name, store, once, calls, *around))
         complete(built.service, store, f"guilder.services.{name}")
         access: Access | None = None
         if name == "access":  # its own guard asks itself

@@ -42,7 +42,7 @@ class PaymentsService(v1.Payments):
         once: Once,
         sealer: Sealer,
         others: Others,
-        held: Held = lambda tenant: None,
+        held: Held,
     ) -> None:
         """`sealer` seals orders and remittances; `others` are the services asked."""
         self.store, self.once, self.others, self.sealer = database, once, others, sealer

@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 
-from guilder.chassis.call import Bindings
 from guilder.chassis.clock import SetClock
 from guilder.chassis.events import PAGE
 from guilder.chassis.idempotency import Once
@@ -51,7 +50,7 @@ class Sweeper:
     def __init__(self, connect) -> None:
         self.clock = SetClock(ZERO)
         self.store = Breaking("registry", connect, self.clock)
-        self.registry = RegistryService(self.store, Once(self.store, None), Bindings(), RULES)
+        self.registry = RegistryService(self.store, Once(self.store, None), None, None, RULES)
 
     @property
     def minute(self) -> int:
