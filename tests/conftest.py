@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import threading
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import asyncpg
@@ -16,6 +17,7 @@ import pytest_asyncio
 import structlog
 from hypothesis import HealthCheck, settings
 
+from guilder.chassis import store
 from guilder.chassis.logs import configure
 from guilder.chassis.postgres import Cluster
 from guilder.chassis.testing import MODES, World
@@ -38,6 +40,37 @@ SERVICES = [
     "notifications",
 ]
 ROOT = Path(__file__).resolve().parent.parent
+
+LATER = """
+DO $$ DECLARE target regclass; BEGIN
+  FOR target IN SELECT c.oid::regclass FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND r.rolname = current_user
+      AND c.relnamespace = 'public'::regnamespace
+  LOOP EXECUTE format('ALTER TABLE %s ADD COLUMN later_note text', target); END LOOP;
+END $$;
+CREATE TABLE later (tenant int NOT NULL, id uuid NOT NULL, PRIMARY KEY (tenant, id));
+SELECT protect('later');
+"""
+"""The next release's migration of every service, made up: a column everywhere, and a table."""
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--later-schema",
+        action="store_true",
+        help="run on the schema that a later release has migrated to",
+    )
+
+
+@contextmanager
+def later_schema(text=LATER, name="9999_later.sql"):
+    """Whoever prepares a database meanwhile is of a later release, with one more migration."""
+    ours = store.migrations
+    store.migrations = lambda service: [*ours(service), (name, text)]
+    try:
+        yield
+    finally:
+        store.migrations = ours
 
 
 def available() -> list[str]:
@@ -84,10 +117,12 @@ async def number_apart(admin, world: World) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def shared_world(admin):
+async def shared_world(admin, request):
     """All services that exist, on fresh databases; tests use tenants of their own."""
     folder = Path(tempfile.mkdtemp(prefix="gw-"))
-    made = await World.make(admin, available(), folder, dict(os.environ))
+    after = later_schema() if request.config.getoption("--later-schema") else nullcontext()
+    with after:
+        made = await World.make(admin, available(), folder, dict(os.environ))
     await number_apart(admin, made)
     yield made
     await made.close()

@@ -18,6 +18,7 @@ from uuid import UUID
 
 import asyncpg
 
+from guilder.chassis import schema
 from guilder.chassis.clock import Clock
 from guilder.contracts.context import Context
 from guilder.contracts.values import uuid7
@@ -33,10 +34,6 @@ OUTAGES = (
 
 PROBE_SECONDS = 1.0
 """How long a database may take to answer a probe, and how long an answer counts."""
-
-
-class NotPrepared(RuntimeError):
-    """The database answers but was never brought up to any schema of ours."""
 
 
 ConnectArgs = dict[str, Any]
@@ -147,7 +144,7 @@ class Store:
         self._probe: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Open the pool; the first connection proves that the database answers. NotPrepared."""
+        """Open the pool; SchemaMismatch unless this release can work there."""
         self._pool = await asyncpg.create_pool(
             **self._connect,
             min_size=1,
@@ -156,12 +153,23 @@ class Store:
             command_timeout=60,
             max_inactive_connection_lifetime=300,
         )
-        async with self._pool.acquire() as connection:
-            if await connection.fetchval("SELECT to_regclass('schema_migration') IS NULL"):
-                raise NotPrepared(
-                    f"the database of {self.service} holds no schema of ours: "
-                    "`guilder up` or `guilder migrate` makes it"
-                )
+        try:
+            async with self._pool.acquire() as connection:
+                await self._check_schema(connection)
+        except BaseException:
+            await self._pool.close()
+            raise
+
+    async def _check_schema(self, connection: Any) -> None:
+        if await connection.fetchval("SELECT to_regclass('schema_migration') IS NULL"):
+            raise schema.SchemaMismatch(
+                f"the database of {self.service} holds no schema of ours: "
+                "`guilder up` or `guilder migrate` makes it"
+            )
+        done = {name: step["needs"] for name, step in (await _done(connection)).items()}
+        ours = dict(migrations(self.service))
+        schema.refuse_older_schema(self.service, ours, done)
+        schema.refuse_older_code(self.service, ours, done)
 
     async def close(self) -> None:
         """Close the pool and every session."""
@@ -324,25 +332,41 @@ async def _migrate(admin: ConnectArgs, service: str, name: str) -> None:
                 "ALTER DEFAULT PRIVILEGES IN SCHEMA public"
                 f' GRANT {privileges} ON {kind} TO "{name}"'
             )
+        await connection.execute("SELECT pg_advisory_lock(hashtext('guilder migrate'))")
         await connection.execute(
-            "CREATE TABLE IF NOT EXISTS schema_migration"
-            " (name text PRIMARY KEY, checksum text NOT NULL, at timestamptz DEFAULT now())"
+            "CREATE TABLE IF NOT EXISTS schema_migration (name text PRIMARY KEY,"
+            " checksum text NOT NULL, at timestamptz DEFAULT now(), needs text)"
         )
-        done = dict(await connection.fetch("SELECT name, checksum FROM schema_migration"))
-        for step, text in migrations(service):
-            checksum = hashlib.sha256(text.encode()).hexdigest()
-            if step not in done:
-                async with connection.transaction():
-                    await connection.execute(text.replace(":login", f'"{name}"'))
-                    await connection.execute(
-                        "INSERT INTO schema_migration (name, checksum) VALUES ($1,$2)",
-                        step,
-                        checksum,
-                    )
-            elif done[step] != checksum:
-                raise RuntimeError(
-                    f"migration {step} of {service} was changed after it ran here; "
-                    "restore its text and put the change into a new migration"
-                )
+        await connection.execute("ALTER TABLE schema_migration ADD COLUMN IF NOT EXISTS needs text")
+        await _run_missing(connection, service, name)
     finally:
         await connection.close()
+
+
+async def _run_missing(connection: Any, service: str, name: str) -> None:
+    """Run what did not run yet; those of a later release may have run before."""
+    done, ours = await _done(connection), migrations(service)
+    needed = {step: row["needs"] for step, row in done.items()}
+    schema.refuse_older_code(service, dict(ours), needed)
+    for step, text in ours:
+        checksum = hashlib.sha256(text.encode()).hexdigest()
+        if step not in done:
+            async with connection.transaction():
+                await connection.execute(text.replace(":login", f'"{name}"'))
+                await connection.execute(
+                    "INSERT INTO schema_migration (name, checksum, needs) VALUES ($1,$2,$3)",
+                    step,
+                    checksum,
+                    schema.needs(text),
+                )
+        elif done[step]["checksum"] != checksum:
+            raise schema.SchemaMismatch(
+                f"migration {step} of {service} was changed after it ran here; "
+                "restore its text and put the change into a new migration"
+            )
+
+
+async def _done(connection: Any) -> dict[str, dict[str, Any]]:
+    """Checksum of each migration that ran here, and what it needs of the code."""
+    rows = await connection.fetch("SELECT * FROM schema_migration")
+    return {row["name"]: {"checksum": row["checksum"], "needs": row.get("needs")} for row in rows}

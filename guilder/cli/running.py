@@ -16,6 +16,7 @@ import msgspec
 
 from guilder.backup.state import Archiving
 from guilder.chassis.postgres import Cluster, ClusterError
+from guilder.chassis.schema import SchemaMismatch
 from guilder.chassis.supervise import (
     AlreadyRunning,
     SuperviseError,
@@ -142,6 +143,8 @@ def prepare_databases(home: Home) -> None:
         asyncio.run(provision_all(home, os.environ))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise SuperviseError(f"the databases cannot be prepared: {error}") from error
+    except SchemaMismatch as error:
+        raise SuperviseError(str(error)) from error
 
 
 def _keep(databases: Sequence[Cluster], archiving: Archiving) -> None:

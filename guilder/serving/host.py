@@ -16,9 +16,10 @@ from guilder.chassis.listen import Server, private_server
 from guilder.chassis.metrics import Source
 from guilder.chassis.process import Build, Process
 from guilder.chassis.releases import Road
+from guilder.chassis.schema import SchemaMismatch
 from guilder.chassis.serve import service_routes
 from guilder.chassis.settings import BadSetting
-from guilder.chassis.store import OUTAGES, NotPrepared
+from guilder.chassis.store import OUTAGES
 from guilder.contracts.catalogue import all_contracts
 from guilder.gateway.app import Gateway
 from guilder.gateway.measures import Measures
@@ -97,7 +98,7 @@ class Host:
             servers.append((self._private(*sources), self.plan.private))
         except (*OUTAGES, asyncpg.PostgresError) as error:
             raise ServeError(f"the database of {self.plan.name} cannot be used: {error}") from error
-        except (BadSetting, NotPrepared) as error:
+        except (BadSetting, SchemaMismatch) as error:
             raise ServeError(str(error)) from error
         return servers
 
