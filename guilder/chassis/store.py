@@ -27,6 +27,7 @@ OUTAGES = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a statement on a connection that is just being torn down
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
 )

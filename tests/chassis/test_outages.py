@@ -18,6 +18,7 @@ from guilder.contracts.vault.v1 import Vault
         asyncpg.CrashShutdownError("crashed"),
         asyncpg.TooManyConnectionsError("full"),
         asyncpg.ConnectionDoesNotExistError("gone"),
+        asyncpg.InternalClientError("cannot switch to state 15; another operation is in progress"),
         ConnectionRefusedError("nobody there"),
     ],
     ids=lambda error: type(error).__name__,
