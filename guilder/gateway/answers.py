@@ -7,6 +7,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from guilder.gateway import limits
+from guilder.gateway.admission import spread
 from guilder.gateway.limits import Refusal
 
 _PLAIN = "Send the request with an unmodified HTTP/1.1 client library."
@@ -108,7 +109,6 @@ SAMPLE = 100
 
 _EXTRA = {
     "content-encoding-unsupported": b"accept-encoding: identity\r\n",
-    "gateway-busy": b"retry-after: 1\r\n",
     "method-unknown": b"allow: GET, HEAD, POST\r\n",
 }
 _log = structlog.get_logger(__name__)
@@ -136,6 +136,8 @@ def answer(refusal: Refusal, default: list[tuple[bytes, bytes]], *, headless: bo
     lines = [STATUS_LINE[status]]
     lines += [b"%b: %b\r\n" % pair for pair in default]
     lines.append(_EXTRA.get(refusal.code, b""))
+    if status == 503:
+        lines.append(b"retry-after: %d\r\n" % spread())
     lines.append(b"content-type: application/problem+json\r\ncache-control: no-store\r\n")
     lines.append(b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body))
     return b"".join(lines) + (b"" if headless else body)

@@ -7,6 +7,7 @@ from collections import Counter
 from types import SimpleNamespace
 from uuid import UUID
 
+import pytest
 import pytest_asyncio
 import uvicorn
 
@@ -15,12 +16,15 @@ from guilder.chassis.clock import Clock
 from guilder.chassis.serve import Outcome
 from guilder.chassis.wire import Address, Wire
 from guilder.contracts.catalogue import all_contracts
-from guilder.contracts.context import PLATFORM, Principal
+from guilder.contracts.context import PLATFORM, Context, Principal
 from guilder.contracts.errors import Unavailable
 from guilder.contracts.identity.v1 import Authenticated, InvalidToken
+from guilder.gateway.admission import Limiter, Overloaded
 from guilder.gateway.app import Gateway
+from guilder.gateway.authenticate import Authenticator
 from guilder.gateway.settings import GatewaySettings
 from guilder.gateway.strict import server_settings
+from tests.gateway.test_admission import Ticks
 
 PARTY = {"kind": "person", "name": "Ann"}
 MOST = 4
@@ -73,7 +77,7 @@ class Door:
         self._server = uvicorn.Server(config)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address = Address(port=self._socket.getsockname()[1])
-        self._wires = []
+        self._wires, self._tasks = [], []
 
     async def open(self):
         self._task = asyncio.create_task(self._server._serve([self._socket]))
@@ -83,6 +87,7 @@ class Door:
 
     async def close(self):
         self.services.go.set()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for wire in self._wires:
             wire.close()
         self._server.should_exit = True
@@ -108,6 +113,7 @@ class Door:
     async def occupy(self, token, count):
         """Requests in flight, waiting for the service."""
         tasks = [asyncio.create_task(self.send(token)) for _ in range(count)]
+        self._tasks += tasks
         wanted = self.parties.in_flight + count
         async with asyncio.timeout(10):
             while self.parties.in_flight < wanted:  # noqa: ASYNC110
@@ -148,7 +154,8 @@ async def test_refusals_ask_no_service_and_are_counted(door):
         await door.send("7", Connection="keep-alive")  # the long way
     assert door.services.asked == before
     assert door.parties.refused == 20
-    assert door.gateway._refusals.unrecorded["overloaded"] == 20
+    measures = door.gateway.measures
+    assert (measures.early["overloaded"], measures.problems["overloaded"]) == (10, 10)
 
 
 async def test_the_short_way_says_what_the_long_way_says(door):
@@ -199,7 +206,8 @@ async def test_other_services_tenants_reads_operators_and_pages_go_on(door):
         asyncio.create_task(door.send("7", "GET", "/v1/accounts")),
     ]
     async with asyncio.timeout(10):
-        while door.services.asked["accounts.list"] + door.parties.in_flight < MOST + 3:  # noqa: ASYNC110
+        accounts = door.gateway.admission.limiter("accounts")
+        while accounts.in_flight + door.parties.in_flight < MOST + 3:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     assert (await door.send("7", "GET", "/healthz")).status == 200
     door.services.go.set()
@@ -235,19 +243,77 @@ async def test_a_principal_over_its_rate_is_refused_without_asking_anybody():
         await door.close()
 
 
-async def test_a_token_is_verified_again_ahead_of_its_time_by_one_request():
-    door = await Door(token_cache_s=0.3).open()
-    try:
-        door.services.go.set()
-        until = asyncio.get_running_loop().time() + 1.0
-        sent = 0
-        while asyncio.get_running_loop().time() < until:
-            replies = await asyncio.gather(*(door.send("7", "GET") for _ in range(3)))
-            assert {reply.status for reply in replies} == {200}
-            sent += 3
-        assert 3 <= door.services.asked["identity.authenticate"] < min(sent, 15)
-        door.services.down.add("identity.authenticate")
-        await asyncio.sleep(0.35)
-        assert (await door.send("7", "GET")).status == 503, "believed beyond its time"
-    finally:
-        await door.close()
+class Identities:
+    """Verifies tokens when the test says so."""
+
+    def __init__(self):
+        self.asked, self.problem, self.go = 0, None, asyncio.Event()
+
+    async def authenticate(self, ctx, presented):
+        self.asked += 1
+        await self.go.wait()
+        if self.problem is not None:
+            raise self.problem
+        principal = Principal(id=UUID(int=1), kind="client")
+        return Authenticated(tenant=7, principal=principal, expires_at=2**40)
+
+
+@pytest_asyncio.fixture
+async def tokens():
+    """An authenticator that knows `t` for three seconds, its clock and its identity."""
+    clock, identity = Ticks(), Identities()
+    identity.go.set()
+    nobody = Context(tenant=PLATFORM, principal=Principal(id=UUID(int=2), kind="service"))
+    limiter = Limiter(clock, 1.0, MOST)
+    made = Authenticator(identity, clock, 3.0, nobody, limiter)
+    await made.who("Bearer t")
+    return made, clock, identity
+
+
+async def test_one_request_verifies_a_token_again_ahead_of_its_time(tokens):
+    made, clock, identity = tokens
+    clock.at += 1.9
+    await made.who("Bearer t")
+    assert identity.asked == 1
+    clock.at += 0.2
+    identity.go.clear()
+    first = asyncio.create_task(made.who("Bearer t"))
+    await asyncio.sleep(0)
+    assert [(await made.who("Bearer t")).tenant for _ in range(10)] == [7] * 10
+    assert identity.asked == 2
+    identity.go.set()
+    assert (await first).tenant == 7
+    clock.at += 2.9
+    assert made.known("Bearer t"), "it counts anew from the second time"
+
+
+async def test_a_token_is_not_believed_beyond_its_time(tokens):
+    made, clock, identity = tokens
+    identity.problem = Unavailable("down")
+    clock.at += 2.9
+    assert (await made.who("Bearer t")).tenant == 7, "an outage takes away nothing before"
+    clock.at += 0.2
+    assert made.known("Bearer t") is None
+    with pytest.raises(Unavailable):
+        await made.who("Bearer t")
+
+
+async def test_a_token_that_was_revoked_is_forgotten_when_it_is_seen(tokens):
+    made, clock, identity = tokens
+    identity.problem = InvalidToken("no")
+    clock.at += 2.5
+    with pytest.raises(InvalidToken):
+        await made.who("Bearer t")
+    assert made.known("Bearer t") is None
+
+
+async def test_no_more_unknown_tokens_than_the_bound_are_verified_at_once(tokens):
+    made, _, identity = tokens
+    identity.go.clear()
+    asking = [asyncio.create_task(made.who(f"Bearer {n}")) for n in range(20)]
+    await asyncio.sleep(0)
+    assert identity.asked - 1 <= MOST * 1.5
+    identity.go.set()
+    ended = await asyncio.gather(*asking, return_exceptions=True)
+    assert {type(answer) for answer in ended} == {Authenticated, Overloaded}
+    assert (await made.who("Bearer t")).tenant == 7
