@@ -109,6 +109,7 @@ class Gateway:
             self._tenant_rates,
             self._principal_rates,
             self.admission,
+            self._maintenance,
             self.measures.early,
         ).refusal
 

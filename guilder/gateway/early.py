@@ -15,6 +15,7 @@ from guilder.contracts.errors import CATALOGUE, Problem, TooManyRequests
 from guilder.gateway.admission import Admission, Overloaded, spread
 from guilder.gateway.authenticate import Authenticator
 from guilder.gateway.limits import Incoming
+from guilder.gateway.maintenance import HEADER, Maintenance
 from guilder.gateway.rates import Rates
 from guilder.gateway.routes import Routes
 
@@ -29,9 +30,11 @@ class Early:
         tenants: Rates,
         principals: Rates,
         admission: Admission,
+        maintenance: Maintenance,
         counted: Counter[str],
     ) -> None:
         """Looks at the same state as the gateway; refusals are added to `counted` by code."""
+        self._maintenance = maintenance
         self._authenticator, self._routes = authenticator, routes
         self._tenants, self._principals = tenants, principals
         self._admission, self._counted = admission, counted
@@ -56,24 +59,26 @@ class Early:
         if not (
             self._tenants.has(who.tenant) and self._principals.has((who.tenant, who.principal.id))
         ):
-            return self._refuse(TooManyRequests)
+            return self._refuse(TooManyRequests, who.tenant)
         limiter = self._admission.limiter(operation.contract)
         if limiter.room(who.tenant, read=not operation.command):
             return None
         limiter.refuse()
-        return self._refuse(Overloaded)
+        return self._refuse(Overloaded, who.tenant)
 
-    def _refuse(self, kind: type[Problem]) -> bytes:
+    def _refuse(self, kind: type[Problem], tenant: int) -> bytes:
         self._counted[kind.code] += 1
-        return _canned(kind.code, spread())
+        announced = self._maintenance.header(tenant)
+        line = f"{HEADER.lower()}: {announced}\r\n".encode("latin-1") if announced else b""
+        return STATUS_LINE[kind.status] + line + _canned(kind.code, spread())
 
 
 @cache  # bounded: two codes, a few numbers of seconds
 def _canned(code: str, seconds: int) -> bytes:
-    """The whole response, but for the date."""
+    """What follows the status line."""
     kind = CATALOGUE[code]
     body = json.dumps(kind(retry_after=seconds).document()).encode()
-    return STATUS_LINE[kind.status] + (
+    return (
         b"retry-after: %d\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\n"
         b"x-content-type-options: nosniff\r\ncontent-length: %d\r\n\r\n%b"
     ) % (seconds, len(body), body)

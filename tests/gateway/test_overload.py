@@ -11,14 +11,17 @@ import pytest
 import pytest_asyncio
 import uvicorn
 
-from guilder.chassis.call import Bindings, Calls
+from guilder.chassis.bindings import Bindings
+from guilder.chassis.call import Calls
 from guilder.chassis.clock import Clock
+from guilder.chassis.directory import DirectoryFollower
 from guilder.chassis.serve import Outcome
 from guilder.chassis.wire import Address, Wire
 from guilder.contracts.catalogue import all_contracts
 from guilder.contracts.context import PLATFORM, Context, Principal
 from guilder.contracts.errors import Unavailable
 from guilder.contracts.identity.v1 import Authenticated, InvalidToken
+from guilder.contracts.registry.v1 import Registry
 from guilder.gateway.admission import Limiter, Overloaded
 from guilder.gateway.app import Gateway
 from guilder.gateway.authenticate import Authenticator
@@ -72,7 +75,10 @@ class Door:
         calls = Calls("gateway", self.services, Bindings())
         settings = {"in_flight_max": MOST, "stranger_rate": 1e6, **settings}
         contracts = list(all_contracts().values())
-        self.gateway = Gateway(calls, contracts, Clock(), GatewaySettings(**settings))
+        clock = Clock()
+        directory = DirectoryFollower(calls.client(Registry), calls.bindings, clock)
+        given = GatewaySettings(**settings)
+        self.gateway = Gateway(calls, contracts, clock, given, directory)
         config = uvicorn.Config(self.gateway, lifespan="off", loop="none", **server_settings())
         self._server = uvicorn.Server(config)
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -172,6 +178,14 @@ async def test_the_short_way_says_what_the_long_way_says(door):
     assert documents[0] == documents[1]
 
 
+async def test_the_short_way_announces_maintenance_too(door, monkeypatch):
+    await door.occupy("7", MOST)
+    monkeypatch.setattr(door.gateway._maintenance, "header", lambda tenant: f"tenant={tenant}")
+    for headers in ({}, {"Connection": "keep-alive"}):
+        reply = await door.send("7", **headers)
+        assert (reply.status, reply.headers["guilder-maintenance"]) == (503, "tenant=7")
+
+
 async def test_a_refusal_leaves_the_connection_open(door):
     await door.occupy("7", MOST)
     wire = door.wire()
@@ -265,7 +279,8 @@ async def tokens():
     identity.go.set()
     nobody = Context(tenant=PLATFORM, principal=Principal(id=UUID(int=2), kind="service"))
     limiter = Limiter(clock, 1.0, MOST)
-    made = Authenticator(identity, clock, 3.0, nobody, limiter)
+    settings = GatewaySettings(token_cache_s=3.0, token_alone_s=3.0)
+    made = Authenticator(identity, clock, settings, nobody, limiter)
     await made.who("Bearer t")
     return made, clock, identity
 
