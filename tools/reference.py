@@ -1,4 +1,4 @@
-"""Writes docs/reference/ from the code, so that documentation cannot lag behind it.
+"""Writes docs/reference/, and the page on outages, so that documentation cannot lag.
 
     python -m tools.reference
 
@@ -16,6 +16,7 @@ from guilder.chassis.settings import Settings
 from guilder.contracts.catalogue import all_contracts
 from guilder.contracts.errors import CATALOGUE
 from guilder.gateway.pages import catalogue
+from tools import degradation
 from tools.reference_commands import commands_page
 from tools.reference_contracts import contract_page
 
@@ -179,6 +180,7 @@ def main() -> None:
         path = FOLDER / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
+    (ROOT / degradation.PAGE).write_text(degradation.page(), "utf-8")
     sys.stdout.write(f"{len(made)} pages in {FOLDER.relative_to(ROOT)}\n")
 
 

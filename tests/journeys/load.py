@@ -18,6 +18,7 @@ class Seen:
     body: Any
     seconds: float
     at: float
+    key: str
 
 
 @dataclass
@@ -63,21 +64,27 @@ class Load:
             count += 1
             what = ("pay", "balance", "pay", "statement")[count % 4]
             began = time.monotonic()
-            status, body = self._one(connection, what)
-            self.seen.append(Seen(what, status, body, time.monotonic() - began, began))
+            key = str(uuid4())
+            status, body = self._one(connection, what, key)
+            self.seen.append(Seen(what, status, body, time.monotonic() - began, began, key))
         connection.close()
 
-    def _one(self, connection: HTTPConnection, what: str) -> tuple[int, Any]:
-        headers = {"Authorization": f"Bearer {self.token}"}
-        order = {
+    @property
+    def order(self) -> dict[str, Any]:
+        """What each payment orders; under the key that `Seen` has."""
+        amount = {"amount": "0.01", "currency": "EUR"}
+        return {
             "debtor_account": self.debtor,
             "creditor_account": self.creditor,
-            "amount": {"amount": "0.01", "currency": "EUR"},
+            "amount": amount,
         }
+
+    def _one(self, connection: HTTPConnection, what: str, key: str) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {self.token}"}
         try:
             if what == "pay":
-                more = {"Content-Type": "application/json", "Idempotency-Key": str(uuid4())}
-                connection.request("POST", "/v1/payments", json.dumps(order), headers | more)
+                more = {"Content-Type": "application/json", "Idempotency-Key": key}
+                connection.request("POST", "/v1/payments", json.dumps(self.order), headers | more)
             else:
                 tail = "balance" if what == "balance" else "transactions?limit=5"
                 connection.request("GET", f"/v1/accounts/{self.debtor}/{tail}", headers=headers)

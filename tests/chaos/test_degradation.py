@@ -1,0 +1,108 @@
+"""Every cell of degradation.toml, tried on a platform of one process a service."""
+
+import json
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from guilder.chassis.testing import soon
+from guilder.contracts.catalogue import all_contracts
+from tests.chaos.bank import Bank
+from tests.chaos.doors import FAULTS
+from tests.chaos.probes import Tried, fresh, tried
+from tests.journeys.bare_hands import guilder, up
+from tests.journeys.conftest import Running
+from tools import degradation
+
+pytestmark = pytest.mark.slow
+
+CELLS = [(service, fault) for service in all_contracts() for fault in FAULTS]
+ROUNDS = sum(1 + len(ways) for ways in FAULTS.values()) * len(all_contracts())
+
+CACHED_SECONDS = {"identity": 3.5, "registry": 5.5}
+"""How long the gateway asks nothing after a token and a tenant that it has just asked after."""
+CACHING_KEYS = ("access", "identity", "parties", "payments")
+"""Who keeps keys of the vault for a minute, counted from the first question."""
+
+SAID = {
+    "works": {"works"},
+    "late": {"works", "late"},
+    "waits": {"waits"},
+    "refused": {"refused"},
+    "either": {"works", "late", "waits", "refused"},
+}
+"""What may be seen where the table says a word."""
+if not getattr(all_contracts()["payments"].operations()["create"], "waits", False):
+    SAID["waits"] = {"refused"}
+
+
+@pytest.fixture(scope="module")
+def bank():
+    folder = Path(tempfile.mkdtemp(prefix="guilder-chaos-"))
+    data = folder / "data"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GUILDER_IDENTITY_TOKEN_S", "3600")
+        facts = up(data, "--split", "--demo")
+        running = Running(data, facts["api"], {each["tenant"]: each for each in facts["demo"]})
+        made = Bank(running, newcomers=ROUNDS)
+        yield made
+        made.doors.close()
+        guilder("down", data=data)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize(("service", "fault"), CELLS)
+def test_cell(bank, service, fault):
+    (cell,) = [c for c in degradation.cells() if (c.service, c.fault) == (service, fault)]
+    if service == "vault":
+        guilder("restart", *CACHING_KEYS, data=bank.running.data)
+    rounds = [(way, fresh(bank)) for way in FAULTS[fault]]
+    assert {probe.name for _, probes in rounds for probe in probes} == set(cell.words)
+    ends_well(bank, tried(fresh(bank)))  # everybody is known and at work
+    seen: list[tuple[str, Tried]] = []
+    try:
+        for way, probes in rounds:
+            bank.doors.set(service, way)
+            time.sleep(CACHED_SECONDS.get(service, 0.0))
+            seen += [(way, each) for each in tried(probes)]
+    finally:
+        bank.doors.set(service, None)
+    ends_well(bank, [each for _, each in seen])
+    wrong = [
+        f"{way}: {each.probe.name} is said to be {expected}, {each.word} in {each.seconds:.1f} s"
+        for way, each in seen
+        if each.word not in SAID[expected := cell.words[each.probe.name]]
+    ]
+    assert not wrong, "\n".join(["", *wrong])
+
+
+def ends_well(bank, seen):
+    """The part is back: what did not work does now, under the same key and so once."""
+    for each in seen:
+        if each.word == "waits":  # by itself, without a repeat
+            path = f"/v1/payments/{each.answer.json['id']}"
+            soon(lambda p=path: bank.client().get(p)["state"], "booked".__eq__, 60.0)
+        ended = each.answer
+        if each.word not in ("works", "late"):
+            ended = soon(each.probe.send, each.probe.right, 60.0)
+        if each.probe.operation == "payments.create":
+            bank.paid_for[ended.json["id"]] = each.probe
+
+
+def test_afterwards_every_payment_is_in_the_books_once(bank):
+    """Whatever was acknowledged, at once or later, is there, and nothing else is."""
+    assert bank.received() - bank.before == len(bank.paid_for) - 1  # `paid` was paid before
+    for id_, probe in bank.paid_for.items():
+        again = probe.send()
+        assert (again.status, again.json["id"]) == (201, id_)
+        assert again.headers["idempotent-replayed"] == "true"
+    assert bank.received() - bank.before == len(bank.paid_for) - 1
+    proposals = soon(
+        lambda: bank.approved(), lambda found: all(p["state"] == "executed" for p in found)
+    )
+    assert proposals
+    verdict = json.loads(guilder("verify", "--json", data=bank.running.data).stdout)
+    assert verdict["ok"] is True
