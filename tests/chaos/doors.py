@@ -26,7 +26,7 @@ SLOW_SECONDS = 5.0
 _SPOILT = {
     "no-http": b"\x16\x03\x01 this is no HTTP\x00\xff\r\n\r\n",
     "no-json": b'HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"items":',
-    "wrong-shape": b'HTTP/1.1 200 OK\r\ncontent-length: 24\r\n\r\n{"items": [], "id": [1]}',
+    "wrong-shape": b'HTTP/1.1 200 OK\r\ncontent-length: 27\r\n\r\n{"items": [[1]], "id": [1]}',
 }
 _FAILED = json.dumps({"title": "Internal Server Error", "status": 500}).encode()
 _ERROR = (
