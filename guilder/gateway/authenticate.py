@@ -4,15 +4,17 @@ While identity does not answer, what it verified within the last minute is still
 can be removed while the service that removes people is gone. What it has denied never is.
 """
 
+import asyncio
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 from guilder.chassis.clock import Clock
 from guilder.contracts.context import Context
 from guilder.contracts.errors import Problem, Unauthenticated
 from guilder.contracts.identity.v1 import Authenticated, Identity, Presented
-from guilder.gateway.admission import STRANGERS, Limiter
+from guilder.gateway.admission import STRANGERS, Limiter, Overloaded
 from guilder.gateway.settings import GatewaySettings
 
 MAX_TOKENS = 20_000
@@ -47,7 +49,9 @@ class Authenticator:
         self._cache_s, self._alone_s = settings.token_cache_s, settings.token_alone_s
         self._anybody, self._limiter = anybody, limiter
         self._known: OrderedDict[bytes, Known] = OrderedDict()
-        self._asking: set[bytes] = set()
+        self._questions: dict[bytes, asyncio.Task[Authenticated]] = {}
+        self._silent_until = 0.0
+        """Until then identity is not asked again after tokens that are known; 0 = it answers."""
 
     def known(self, header: str) -> Authenticated | None:
         """Whom a header names, if that was verified within the last seconds."""
@@ -64,42 +68,54 @@ class Authenticator:
         if not token.isascii():
             raise Unauthenticated("the token does not hold")
         name = _digest(token)
-        found = self._known.get(name)
+        found, now = self._known.get(name), self._clock.monotonic()
         if found is None:
-            with self._limiter.slot(STRANGERS, read=True):
-                return await self._ask(name, token)
+            return await self._ask(name, token, None)
         if found.who.expires_at <= self._clock.now().timestamp():
             self._known.pop(name, None)
             raise Unauthenticated("the token has expired")
-        left = found.until - self._clock.monotonic()
-        if left <= 0:
-            with self._limiter.slot(STRANGERS, read=True):
-                return await self._ask_again(name, token, found)
-        if left > self._cache_s * AGAIN or name in self._asking:
+        left = found.until - now
+        if left > self._cache_s * AGAIN or (left > 0 and name in self._questions):
             return found.who
-        self._asking.add(name)
-        try:
-            return await self._ask_again(name, token, found)
-        finally:
-            self._asking.discard(name)
+        if now < min(self._silent_until, found.at_most):
+            return found.who
+        return await self._ask(name, token, found)
 
-    async def _ask_again(self, name: bytes, token: str, found: Known) -> Authenticated:
+    async def _ask(self, name: bytes, token: str, found: Known | None) -> Authenticated:
+        """One question for all who show the same token at once."""
+        question = self._questions.get(name)
+        if question is None:
+            question = asyncio.create_task(self._verify(name, token, found))
+            self._questions[name] = question
+            question.add_done_callback(partial(self._answered, name))
+        return await asyncio.shield(question)
+
+    def _answered(self, name: bytes, question: "asyncio.Task[Authenticated]") -> None:
+        del self._questions[name]
+        if not question.cancelled():
+            question.exception()  # seen, even where everybody who asked has left
+
+    async def _verify(self, name: bytes, token: str, found: Known | None) -> Authenticated:
+        now = self._clock.monotonic()
+        if self._silent_until:  # let one find out whether that is over, not all of them
+            self._silent_until = now + self._cache_s
         try:
-            return await self._ask(name, token)
+            with self._limiter.slot(STRANGERS, read=True):
+                who = await self._identity.authenticate(self._anybody, Presented(token=token))
         except Unauthenticated:
             self._known.pop(name, None)
+            self._silent_until = 0.0
             raise
-        except Problem:
-            now = self._clock.monotonic()
-            if now >= found.at_most or name not in self._known:  # too old, or denied meanwhile
+        except Overloaded:
+            if found is None or now >= found.until:
                 raise
-            until = min(now + self._cache_s, found.at_most)
-            self._known[name] = replace(found, until=max(until, found.until))
             return found.who
-
-    async def _ask(self, name: bytes, token: str) -> Authenticated:
-        now = self._clock.monotonic()
-        who = await self._identity.authenticate(self._anybody, Presented(token=token))
+        except Problem:
+            self._silent_until = self._clock.monotonic() + self._cache_s
+            if found is None or self._clock.monotonic() >= found.at_most:
+                raise
+            return found.who
+        self._silent_until = 0.0
         self._known[name] = Known(who, now + self._cache_s, now + self._alone_s)
         self._known.move_to_end(name)
         if len(self._known) > MAX_TOKENS:
