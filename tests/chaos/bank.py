@@ -8,7 +8,10 @@ from uuid import uuid4
 
 from guilder.cli.platform import Platform, with_platform
 from guilder.contracts.access.v1 import Access, GrantRole
+from guilder.contracts.context import Call
 from guilder.contracts.identity.v1 import CreateClient, Identity
+from guilder.contracts.notifications.v1 import Deliver, Notifications
+from guilder.contracts.values import uuid7
 from tests.chaos.doors import Doors
 from tests.journeys.bare_hands import Answer, Client, guilder, signed_in
 from tests.journeys.conftest import Running
@@ -38,6 +41,7 @@ class Bank:
         }
         self._machine = self._client(demo["client_id"], demo["client_secret"])
         self._strangers = with_platform(running.data, False, lambda p: _managers(p, newcomers + 1))
+        with_platform(running.data, False, _message)
         self._approver = self._client(*self._strangers.pop())
         found = self._machine.get("/v1/accounts?limit=200")["items"]
         by_iban = {account["iban"]: account for account in found}
@@ -96,6 +100,16 @@ def tariff() -> dict[str, Any]:
         "valid_from": datetime.now(UTC).isoformat(),
         "tiers": [{"percent": "0"}],
     }
+
+
+async def _message(platform: Platform) -> None:
+    """Something to read for everybody in the bank."""
+    tenant = (await platform.tenant("nordbank")).number
+    message = Deliver(
+        id=uuid7(datetime.now(UTC)), topic="bank.hello", subject="Hello", text="All is well."
+    )
+    call = Call(platform.ctx(tenant), message)
+    assert [answer.id for answer in await platform.client(Notifications).deliver([call])]
 
 
 async def _managers(platform: Platform, count: int) -> list[tuple[str, str]]:

@@ -231,5 +231,6 @@ def fresh(bank: Bank) -> list[Probe]:
             client=bank.approver(),
         ),
         probe("audit", "audit.entries", "GET", "/v1/audit-entries?limit=5", holds("items")),
+        probe("inbox", "notifications.inbox", "GET", "/v1/inbox", holds("items")),
         probe("bindings", "registry.bindings", "GET", "/v1/bindings", holds("items")),
     ]

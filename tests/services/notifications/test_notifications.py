@@ -10,8 +10,9 @@ from guilder.chassis.events import SYSTEM
 from guilder.chassis.testing import make_bank, new_id, operator, somebody
 from guilder.contracts.context import PLATFORM, Call, Context
 from guilder.contracts.declare import Nothing
-from guilder.contracts.errors import InvalidRequest
+from guilder.contracts.errors import InvalidRequest, Unavailable
 from guilder.contracts.notifications import v1
+from guilder.contracts.registry.v1 import Registry
 from guilder.contracts.values import uuid7
 from guilder.services.notifications import wording
 
@@ -123,6 +124,19 @@ async def test_moments_are_told_in_the_readers_zone_and_in_utc(world):
     assert in_utc.text == (
         "From Sunday 29 March 2026 at 00:30 UTC until Sunday 29 March 2026 at 02:30 UTC"
     )
+
+
+async def test_without_the_registry_moments_are_told_in_utc(direct, monkeypatch):
+    class Silent(Registry):
+        async def tenant_by_number(self, ctx, request):
+            raise Unavailable("gone")
+
+    service = direct.process.built["notifications"].service
+    monkeypatch.setattr(service, "_registry", Silent())
+    bank, sent = await make_bank(direct), message(text=f"From {wording.mark(BEGINS)}")
+    await deliver(direct, PLATFORM, sent)
+    read_now = next(m for m in (await read(direct, bank.manager)).items if m.id == sent.id)
+    assert read_now.text == "From Sunday 29 March 2026 at 00:30 UTC"
 
 
 def test_a_day_may_be_another_one_where_the_reader_is():
