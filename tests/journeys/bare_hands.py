@@ -14,6 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 GUILDER = [sys.executable, "-m", "guilder.cli"]
 PATIENCE = 600
 
+TOPOLOGIES: dict[str, tuple[str, ...]] = {"together": (), "split": ("--split",)}
+"""One process or one a service, and what `up` is told for it. Every journey passes on both."""
+
 
 def guilder(*argv: str, data: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command of the CLI on the platform in `data`."""

@@ -1,4 +1,4 @@
-"""One platform for the journeys, started and stopped by its own commands."""
+"""One platform for the journeys in each topology, started and stopped by its own commands."""
 
 import shutil
 import tempfile
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.bare_hands import Client, guilder, person, signed_in, up
+from tests.journeys.bare_hands import TOPOLOGIES, Client, guilder, person, signed_in, up
 
 
 @dataclass
@@ -29,11 +29,11 @@ class Running:
         return person(self.api, self.data, tenant, login)
 
 
-@pytest.fixture(scope="session")
-def platform():
+@pytest.fixture(scope="session", params=TOPOLOGIES)
+def platform(request):
     folder = Path(tempfile.mkdtemp(prefix="guilder-journey-"))
     data = folder / "data"
-    facts = up(data, "--demo")
+    facts = up(data, "--demo", *TOPOLOGIES[request.param])
     yield Running(data, facts["api"], {bank["tenant"]: bank for bank in facts["demo"]})
     guilder("down", data=data)
     shutil.rmtree(folder, ignore_errors=True)

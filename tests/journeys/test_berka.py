@@ -11,7 +11,7 @@ import pytest
 from guilder.importing.mapping import load_mapping
 from guilder.importing.plan import build_plan
 from guilder.importing.source import read_source
-from tests.journeys.bare_hands import GUILDER, ROOT, berka, guilder, person, up
+from tests.journeys.bare_hands import GUILDER, ROOT, TOPOLOGIES, berka, guilder, person, up
 
 pytestmark = [
     pytest.mark.slow,
@@ -21,11 +21,11 @@ MAPPING = ROOT / "mappings" / "berka.toml"
 DATES = (date(1993, 1, 1), date(1993, 1, 26), date(1993, 12, 31))
 
 
-@pytest.fixture(scope="module")
-def moved_in(tmp_path_factory):
+@pytest.fixture(scope="module", params=TOPOLOGIES)
+def moved_in(request, tmp_path_factory):
     """The report of an import that was cut off once and repeated, and the platform."""
     data = tmp_path_factory.mktemp("berka") / "data"
-    api = up(data, "--demo")["api"]
+    api = up(data, "--demo", *TOPOLOGIES[request.param])["api"]
     argv = ("import", "--tenant", "nordbank", "--mapping", str(MAPPING), "--json", str(berka()))
     cut = subprocess.Popen(
         [*GUILDER, *argv, "--data", str(data)], stderr=subprocess.PIPE, text=True, cwd=ROOT

@@ -13,7 +13,8 @@ import pytest
 
 from guilder.chassis.postgres import Cluster
 from guilder.chassis.testing import soon
-from tests.journeys.bare_hands import GUILDER, ROOT, Client, guilder, up
+from guilder.serving.plan import names
+from tests.journeys.bare_hands import GUILDER, ROOT, TOPOLOGIES, Client, guilder, up
 
 MEGABYTE = 1024 * 1024
 
@@ -38,6 +39,18 @@ def alive(pid):
         return False
 
 
+@pytest.fixture(params=TOPOLOGIES)
+def topology(request):
+    """What `up` is told for each topology, where it makes a difference."""
+    return TOPOLOGIES[request.param]
+
+
+def children(data):
+    """The pids of the platform's processes by name."""
+    state = json.loads((data / "run" / "supervisor.json").read_text())
+    return {child["name"]: child["pid"] for child in state["children"]}
+
+
 @pytest.fixture
 def data(tmp_path):
     folder = tmp_path / "private" / "data"
@@ -47,35 +60,46 @@ def data(tmp_path):
     assert folder.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_killed_supervisor_is_followed_by_one_that_cleans_up(data):
-    first = up(data)
+def test_a_killed_supervisor_is_followed_by_one_that_cleans_up(data, topology):
+    first = up(data, *topology)
+    left = children(data)
     supervisor = json.loads((data / "run" / "supervisor.json").read_text())["pid"]
     os.kill(supervisor, signal.SIGKILL)
-    second = up(data)
+    second = up(data, *topology)
     assert second["pid"] != first["pid"]
     assert Client(second["api"]).send("GET", "/healthz").status == 200
-    assert not alive(first["pid"])
+    assert [name for name, pid in left.items() if alive(pid)] == []
     assert json.loads(guilder("down", "--json", data=data).stdout)["stopped"] is True
     assert ours(data) == []
     assert json.loads(guilder("down", "--json", data=data).stdout)["stopped"] is False
 
 
-def test_down_stops_what_a_killed_supervisor_left(data):
-    up(data)
+def test_down_stops_what_a_killed_supervisor_left(data, topology):
+    up(data, *topology)
     supervisor = json.loads((data / "run" / "supervisor.json").read_text())["pid"]
     os.kill(supervisor, signal.SIGKILL)
     guilder("down", data=data)
     assert ours(data) == []
 
 
-def test_a_second_up_finds_the_first(data):
-    first, second = up(data), up(data)
+def test_a_second_up_finds_the_first(data, topology):
+    first, second = up(data, *topology), up(data)
     assert (first["api"], first["pid"]) == (second["api"], second["pid"])
 
 
+def test_what_was_begun_together_goes_on_split_and_back(data):
+    seen = []
+    for more in [*TOPOLOGIES.values(), ()]:
+        facts = up(data, "--demo", *more)
+        assert len(children(data)) == (len(names()) if more else 1)
+        seen.append(facts["demo"][0]["accounts"])
+        guilder("down", data=data)
+    assert seen[0] == seen[1] == seen[2]
+
+
 @pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
-def test_in_the_foreground_a_signal_stops_everything(data, name):
-    command = [*GUILDER, "up", "--port", "0", "--data", str(data)]
+def test_in_the_foreground_a_signal_stops_everything(data, topology, name):
+    command = [*GUILDER, "up", "--port", "0", *topology, "--data", str(data)]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert "Guilder is up" in running.stdout.readline()
     running.send_signal(name)
@@ -83,11 +107,18 @@ def test_in_the_foreground_a_signal_stops_everything(data, name):
     assert ours(data) == []
 
 
-def test_a_dead_host_and_a_dead_postgresql_are_started_again(data):
-    facts = up(data)
+def test_dead_processes_and_a_dead_postgresql_are_started_again(data, topology):
+    facts = up(data, *topology)
     api = Client(facts["api"])
-    os.kill(facts["pid"], signal.SIGKILL)
+    killed = children(data)
+    assert facts["pid"] in killed.values()
+    for pid in killed.values():
+        os.kill(pid, signal.SIGKILL)
     soon(lambda: api.send("GET", "/healthz").status, lambda status: status == 200)
+    soon(
+        lambda: children(data),
+        lambda now: now.keys() == killed.keys() and not set(now.values()) & set(killed.values()),
+    )
     for process in [*ours(data / "postgres"), *ours(data / "vault")]:
         process.kill()
     soon(
@@ -96,13 +127,15 @@ def test_a_dead_host_and_a_dead_postgresql_are_started_again(data):
     )
 
 
-def test_nothing_listens_beyond_loopback_and_memory_is_small(data):
-    facts = up(data, "--demo")
+def test_nothing_listens_beyond_loopback_and_memory_is_small(data, topology):
+    up(data, "--demo", *topology)
     for process in ours(data):
         for connection in process.net_connections(kind="inet"):
             if connection.status == psutil.CONN_LISTEN:
                 assert connection.laddr.ip == "127.0.0.1"
-    assert psutil.Process(facts["pid"]).memory_info().rss <= 350 * MEGABYTE
+    for pid in children(data).values():
+        most = 150 if topology else 350
+        assert psutil.Process(pid).memory_info().rss <= most * MEGABYTE
 
 
 def test_a_command_without_a_platform_says_what_to_do(data):
@@ -133,7 +166,9 @@ def walk(command, path):
         yield from walk(inner, (*path, name))
 
 
-def test_external_servers_are_settings_of_which_the_vault_has_its_own(data, tmp_path, monkeypatch):
+def test_external_servers_are_settings_of_which_the_vault_has_its_own(
+    data, topology, tmp_path, monkeypatch
+):
     servers = [Cluster(tmp_path / name, {"fsync": "off"}) for name in ("books", "keys")]
     try:
         for name, server in zip(
@@ -144,7 +179,7 @@ def test_external_servers_are_settings_of_which_the_vault_has_its_own(data, tmp_
             address = f"postgresql://{admin['user']}:{quote(admin['password'])}@/postgres"
             where = urlencode({"host": admin["host"], "port": admin["port"]})
             monkeypatch.setenv(name, f"{address}?{where}")
-        facts = up(data, "--demo")
+        facts = up(data, "--demo", *topology)
         assert Client(facts["api"]).send("GET", "/healthz").status == 200
         assert json.loads(guilder("verify", "--json", data=data).stdout)["ok"] is True
         assert not (data / "postgres").exists()

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.journeys.bare_hands import ROOT, guilder, up
+from tests.journeys.bare_hands import ROOT, TOPOLOGIES, guilder, up
 
 VOLATILE = (
     (r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID"),
@@ -42,9 +42,10 @@ def plain(text):
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README's tour needs curl")
-def test_the_tour_works_as_printed(tmp_path):
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_the_tour_works_as_printed(tmp_path, topology):
     data = tmp_path / "data"
-    facts = up(data, "--demo")
+    facts = up(data, "--demo", *TOPOLOGIES[topology])
     script = "set -euo pipefail\n"
     for commands, _ in tour():
         script += commands + f"\necho '{MARK}'\n"
