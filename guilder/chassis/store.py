@@ -20,6 +20,7 @@ import asyncpg
 
 from guilder.chassis import schema
 from guilder.chassis.clock import Clock
+from guilder.chassis.settings import BadSetting
 from guilder.contracts.context import Context
 from guilder.contracts.values import uuid7
 
@@ -145,15 +146,21 @@ class Store:
         self._probe: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Open the pool; SchemaMismatch unless this release can work there."""
-        self._pool = await asyncpg.create_pool(
-            **self._connect,
-            min_size=1,
-            max_size=self._size,
-            reset=_keep,
-            command_timeout=60,
-            max_inactive_connection_lifetime=300,
-        )
+        """Open the pool; SchemaMismatch unless this release can work there.
+
+        BadSetting for an address that cannot be read.
+        """
+        try:
+            self._pool = await asyncpg.create_pool(
+                **self._connect,
+                min_size=1,
+                max_size=self._size,
+                reset=_keep,
+                command_timeout=60,
+                max_inactive_connection_lifetime=300,
+            )
+        except ValueError as error:
+            raise BadSetting(f"the address of the database of {self.service}: {error}") from error
         try:
             async with self._pool.acquire() as connection:
                 await self._check_schema(connection)

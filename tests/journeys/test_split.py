@@ -31,9 +31,16 @@ def pids(platform):
 
 
 def load(platform):
-    accounts = platform.demo["nordbank"]["accounts"]
     bank = platform.machine("nordbank")
-    return Load(platform.api, bank.token, accounts["greta current"], accounts["emil current"])
+    return Load(platform.api, bank.token, *accounts(platform))
+
+
+def accounts(platform):
+    """The ids of a debtor and a creditor."""
+    ibans = platform.demo["nordbank"]["accounts"]
+    listed = platform.machine("nordbank").get("/v1/accounts")["items"]
+    ids = {account["iban"]: account["id"] for account in listed}
+    return ids[ibans["greta current"]], ids[ibans["emil current"]]
 
 
 def booked(platform, account):
@@ -78,7 +85,7 @@ def test_every_process_is_replaced_under_load_and_nobody_notices(split):
     assert steps == [(n, s) for n in before for s in ("starting", "leaving", "done")]
     assert not set(before.values()) & set(pids(split).values())
     assert set(before) == set(pids(split))
-    seen = booked(split, split.demo["nordbank"]["accounts"]["greta current"])
+    seen = booked(split, accounts(split)[0])
     assert [seen.count(payment) for payment in paid] == [1] * len(paid)
     assert len(paid) > 50
     report = json.loads(guilder("verify", "--json", data=split.data).stdout)
