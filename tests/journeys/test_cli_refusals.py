@@ -1,5 +1,6 @@
 """What the command line is given wrongly ends with a sentence, never with a traceback."""
 
+import json
 import socket
 
 import pytest
@@ -29,6 +30,16 @@ def refused(*argv):
         (["bench", "payments", "--seconds", "-1"], "--seconds"),
         (["bench", "payments", "--hot-share", "2"], "--hot-share"),
         (["token", "--tenant", "a", "--user", "b", "--data", "/nowhere"], "guilder up"),
+        (["status", "--data", "/nowhere"], "guilder up"),
+        (["restart", "pricing", "--data", "/nowhere"], "guilder up"),
+        (["restart", "--all", "--data", "/nowhere"], "guilder up"),
+        (["migrate", "--data", "/nowhere"], "guilder up"),
+        (["keys", "pricing", "--data", "/nowhere"], "no platform in /nowhere"),
+        (["keys", "nobody"], "nobody"),
+        (["keys"], "NAME"),
+        (["serve", "nobody"], "nobody"),
+        (["serve"], "NAME"),
+        (["serve", "pricing"], "GUILDER_SERVE_PEERS"),
     ],
 )
 def test_wrong_arguments_end_with_a_sentence(argv, said):
@@ -43,6 +54,27 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path):
     assert f"port {port} cannot be opened" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "data" / "postgres" / "data").exists()
+
+
+def test_keys_make_no_call_secret_where_the_old_one_was_lost(tmp_path):
+    """Nothing would tell any more that it was lost."""
+    (tmp_path / "secrets").mkdir()
+    assert "no platform" in refused("keys", "pricing", "--data", str(tmp_path))
+    assert list((tmp_path / "secrets").iterdir()) == []
+
+
+def test_a_platform_whose_supervisor_was_killed_is_not_running(tmp_path):
+    (tmp_path / "run").mkdir()
+    left = {"pid": 1, "identity": "of an earlier boot", "children": []}
+    (tmp_path / "run" / "supervisor.json").write_text(json.dumps(left))
+    for argv in (["status"], ["restart", "--all"]):
+        assert "guilder up" in refused(*argv, "--data", str(tmp_path))
+
+
+def test_keys_of_a_running_platform_are_those_of_the_pairs(platform):
+    found = json.loads(guilder("keys", "pricing", data=platform.data).stdout)
+    assert "payments>pricing" in found
+    assert all("pricing" in pair or pair.startswith("process>") for pair in found)
 
 
 @pytest.mark.parametrize("slug", ["", "..", "\udcff", "a\nb", "nowhere"])
