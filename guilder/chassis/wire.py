@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +12,9 @@ import httptools
 from guilder.contracts.errors import Unavailable
 
 MAX_IDLE = 32
+IDLE_SECONDS = 60.0
+"""A connection idle for longer is not used again: the server closes it soon (listen.py), and what
+may not be sent twice must not meet that moment."""
 MAX_ANSWER = 64 * 1024 * 1024
 
 
@@ -100,7 +104,7 @@ class Wire:
     def __init__(self, address: Address) -> None:
         """Opens nothing until the first request."""
         self.address = address
-        self._idle: list[Stream] = []
+        self._idle: list[tuple[Stream, float]] = []
         self._closed = False
 
     async def request(
@@ -134,16 +138,17 @@ class Wire:
                     continue
                 raise
             if reply.keep_alive and not self._closed and len(self._idle) < MAX_IDLE:
-                self._idle.append(stream)
+                self._idle.append((stream, time.monotonic()))
             else:
                 stream[1].close()
             return reply
 
     def _kept(self) -> Stream | None:
-        """A kept connection that the other side has not closed meanwhile."""
+        """A kept connection that the other side has not closed meanwhile and is not about to."""
         while self._idle:
-            stream = self._idle.pop()
-            if not stream[0].at_eof() and not stream[1].is_closing():
+            stream, since = self._idle.pop()
+            old = time.monotonic() - since > IDLE_SECONDS
+            if not old and not stream[0].at_eof() and not stream[1].is_closing():
                 return stream
             stream[1].close()
         return None
@@ -174,6 +179,6 @@ class Wire:
     def close(self) -> None:
         """Close what is idle now, and what is in use as soon as its answer is there."""
         self._closed = True
-        for _, writer in self._idle:
+        for (_, writer), _ in self._idle:
             writer.close()
         self._idle.clear()

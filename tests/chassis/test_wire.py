@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from guilder.chassis import wire as module
+from guilder.chassis.listen import KEEP_ALIVE_SECONDS
 from guilder.chassis.wire import Address, Wire
 from guilder.contracts.errors import Unavailable
 
@@ -169,11 +170,21 @@ async def test_kept_connections_that_were_closed_meanwhile_are_passed_over(tmp_p
         await asyncio.gather(*(ask(wire) for _ in kept))
         gone.set()
         assert len(wire._idle) == 5
-        while not all(reader.at_eof() for reader, _ in wire._idle):  # noqa: ASYNC110
+        while not all(reader.at_eof() for (reader, _), _ in wire._idle):  # noqa: ASYNC110
             await asyncio.sleep(0)
         assert (await ask(wire)).body == b"ok"
     assert made.connections == 6
     assert len(made.requests) == 6
+
+
+async def test_one_that_was_idle_for_long_is_not_used_again(tmp_path, monkeypatch):
+    assert module.IDLE_SECONDS < KEEP_ALIVE_SECONDS - 10
+    monkeypatch.setattr(module, "IDLE_SECONDS", -1.0)
+    async with peer(tmp_path, answers(OK, OK)) as (made, wire):
+        for _ in range(2):
+            await ask(wire)
+        assert len(wire._idle) == 1
+    assert made.connections == 2
 
 
 async def test_one_that_closes_as_the_request_arrives_costs_a_repeatable_one_nothing(tmp_path):
