@@ -72,8 +72,8 @@ def _named(process: str) -> Callable[[Any, str, Fields], Fields]:
         line = {"time": now, "level": level, "event": fields.pop("event"), "process": process}
         if service:
             line["service"] = service
-        if calls:
-            line["request"] = " ".join(requests(calls))
+        if ids := requests(calls):
+            line["request"] = " ".join(ids)
         return {**line, **fields}
 
     return add

@@ -88,7 +88,7 @@ async def test_one_id_from_the_answer_to_the_books(door, ready, lines, monkeypat
     payment = read(reply)["id"]
     said = lines.read_all()
     assert {line["service"] for line in said} >= HOPS
-    assert {line.get("request") for line in said} == {request}
+    assert {line["request"] for line in said} == {request}
 
     assert await events_of(door.world, Ledger, request) == ["entry.booked"]
     assert await events_of(door.world, Payments, request) == ["payment.booked"]
