@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from guilder.backup.folder import BackupError, Base, lsn
+from guilder.backup.programs import SYNC
 from guilder.backup.wal import SEGMENT, Reading
 from guilder.chassis.postgres import Cluster
 from guilder.chassis.postgres_programs import Account, account_for
@@ -53,6 +54,7 @@ class Recovery:
             **self.cluster.settings,
             "restore_command": "false",
             "recovery_target_timeline": "current",
+            "recovery_init_sync_method": SYNC,
             "hot_standby": "off",
         }
         if self.reading.cut is not None:
