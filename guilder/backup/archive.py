@@ -61,7 +61,7 @@ class Archiver:
     async def close(self) -> None:
         """Let what was committed arrive, then stop."""
         for _ in range(3):
-            await self.tick()
+            await asyncio.gather(*(s.look(last=True) for s in self._streams.values()))
             await asyncio.sleep(0.2)
         for stream in self._streams.values():
             await stream.close()

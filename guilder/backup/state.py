@@ -12,6 +12,8 @@ from guilder.embedded import Home
 BEHIND = timedelta(seconds=30)
 """An archive that is further behind is a fault that somebody must look at."""
 STATE = "archive.json"
+ARCHIVER = "archive"
+"""The child of the supervisor that archives; it serves nobody."""
 
 
 class SideState(msgspec.Struct, frozen=True):
@@ -33,6 +35,10 @@ class ArchiveState(msgspec.Struct, frozen=True):
         """What hinders it, in a sentence."""
         said = [f"{name}: {s.problem}" for name, s in self.sides.items() if s.problem]
         return "; ".join(said) or None
+
+    def behind(self, now: datetime) -> bool:
+        """Whether somebody must look at it."""
+        return self.until is None or now - self.until > BEHIND
 
     @property
     def until(self) -> datetime | None:
@@ -67,4 +73,4 @@ class Archiving:
         if not self._started and (self._home.data / REMEMBERED).exists():
             self._started = True
             command = [sys.executable, "-m", "guilder.backup.archive", str(self._home.data)]
-            self._supervisor.start(Child("archive", command))
+            self._supervisor.start(Child(ARCHIVER, command, essential=False))

@@ -38,16 +38,19 @@ class Stream:
     _written: str = ""
     _awaited: tuple[datetime, str] | None = None
 
-    async def look(self) -> None:
-        """See that the log is received; note how far. Says what is wrong in `problem`."""
+    async def look(self, *, last: bool = False) -> None:
+        """See that the log is received; note how far. Says what is wrong in `problem`.
+
+        `last`: on the way out, nothing is started again (a successor may be receiving).
+        """
         try:
-            self.problem = await self._look()
+            self.problem = await self._look(last)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
             self.problem = f"{type(error).__name__}: {error}"
         except (BackupError, ClusterError) as error:
             self.problem = str(error)
 
-    async def _look(self) -> str | None:
+    async def _look(self, last: bool) -> str | None:
         if self._connection is None or self._connection.is_closed():
             self._connection = await asyncpg.connect(
                 **self.cluster.superuser_dsn(), timeout=5, command_timeout=5
@@ -59,7 +62,7 @@ class Stream:
                 f"{self.until or 'the last base backup'} can be restored. Run `guilder backup` now"
             )
         if self._receiver is None or self._receiver.returncode is not None:
-            return await self._receive(row["active_pid"])
+            return None if last else await self._receive(row["active_pid"])
         if self._awaited and lsn(row["received"]) >= lsn(self._awaited[1]):
             self.until = self._awaited[0]
             write(self.run.folder / "archived.json", Archived(*self._awaited))

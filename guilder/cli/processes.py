@@ -4,12 +4,15 @@ import asyncio
 import json
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from guilder.backup.folder import iso
+from guilder.backup.state import ARCHIVER, ArchiveState, archive_state
 from guilder.chassis.control import ask
 from guilder.chassis.supervise import State, SuperviseError, control_socket, read_state
 from guilder.chassis.wire import Address, Wire
@@ -74,29 +77,44 @@ def _running(home: Home) -> State:
 @data_option
 @json_option
 def status(data: Path, as_json: bool) -> None:
-    """Show the processes: versions, health, what they know of bindings, feeds and their lag.
+    """Show the processes: versions, health, what they know of bindings, feeds and their lag; and
+    how far the backup is.
 
-    Ends with status 1 unless everything is ready.
+    Ends with status 1 unless everything is ready and the archive, if there is one, is not behind.
 
     Example: guilder status
     """
     home = Home(data.absolute())
     state = _running(home)
     found = asyncio.run(_ask_all(home, state))
-    ok = all(process["ready"] for process in found)
+    backup, now = archive_state(home, datetime.now(UTC)), datetime.now(UTC)
+    ok = all(process["ready"] for process in found) and not (backup and backup.behind(now))
     if as_json:
         facts = {"ok": ok, "supervisor": state.pid, "addresses": state.addresses}
+        facts["backup"] = None if backup is None else msgspec.to_builtins(backup)
         click.echo(json.dumps(facts | {"processes": found}))
     else:
         api = state.addresses.get("api", "not yet")
         click.echo(f"supervisor {state.pid}   API {api}")
         click.echo("\n".join(_table(found)))
+        click.echo(f"\n{_backup(backup, now)}")
     if not ok:
         sys.exit(1)
 
 
+def _backup(state: ArchiveState | None, now: datetime) -> str:
+    if state is None:
+        return "backup: none; `guilder backup FOLDER` begins one"
+    until = iso(state.until) if state.until else "never"
+    behind = "BEHIND, " if state.behind(now) else ""
+    return f"backup: {behind}archived until {until}" + (
+        f": {state.problem}" if state.problem else ""
+    )
+
+
 async def _ask_all(home: Home, state: State) -> list[dict[str, Any]]:
-    return list(await asyncio.gather(*(_ask(home, child) for child in state.children)))
+    serving = [child for child in state.children if child.name != ARCHIVER]
+    return list(await asyncio.gather(*(_ask(home, child) for child in serving)))
 
 
 async def _ask(home: Home, child: Any) -> dict[str, Any]:
