@@ -66,14 +66,14 @@ class Limiter:
         """Whether a request would be admitted now. The platform's operators always are.
 
         The bound is for new work of tenants at or above their fair share. Reads may pass it by a
-        tenth, and tenants below their share by four: even when it has just come down. Nobody's
-        share is above a half, so a tenant that has been alone leaves room for the next one.
+        tenth, and tenants below their share by four: so they find room beside a tenant that fills
+        the bound alone, even when it has just come down.
         """
         if tenant == PLATFORM:
             return True
         mine = self._of.get(tenant, 0)
         tenants = len(self._of) + (tenant not in self._of)
-        modest = mine < self.limit / max(2, tenants)
+        modest = mine < self.limit / tenants
         return self.in_flight < self.limit * (10 + read + 4 * modest) / 10
 
     @contextmanager

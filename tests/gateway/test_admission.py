@@ -79,12 +79,12 @@ def test_any_order_of_steps_keeps_the_promises(steps, most):
             if slot is None:
                 refused += 1
                 assert total >= bound, "refused although the bound was not reached"
-                below_share = mine * max(2, tenants) < bound
+                below_share = mine * tenants < bound
                 assert not below_share or total >= 1.4 * bound, "refused below its fair share"
             else:
                 held.append((number, slot))
                 assert total < 1.5 * bound
-                if mine * max(2, tenants) >= bound and not read:
+                if mine * tenants >= bound and not read:
                     assert total < bound, "admitted above its share and above the bound"
         assert limited.in_flight == len(held)
         assert min(FLOOR, most) <= limited.limit <= most
