@@ -47,7 +47,8 @@ def build(name: str, folder: Path) -> tuple[Built, Counter[str], bool]:
     clock, calls = Clock(), Asked(name)
     store = Store(name, {}, clock)
     sealer = Sealer(None, clock) if "vault" in callees(name) else None  # type: ignore[arg-type]
-    parts = Watched(name, store, Once(store, sealer), calls, clock, sealer, folder, {})
+    around = (clock, sealer, folder, {}, None)
+    parts = Watched(name, store, Once(store, sealer), calls, *around)  # type: ignore[arg-type]
     parts.sealed = False
     built = import_module(f"guilder.services.{name}.build").build(parts)
     return built, calls.asked, parts.sealed

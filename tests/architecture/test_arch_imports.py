@@ -37,7 +37,7 @@ CHASSIS = (
     " releases schema seal selfcheck serve settings short_path store succession supervise"
     " supervised testing token wire"
 )
-"""The closed list of what every service stands on (docs/decisions/0002, 0005, 0006, 0012)."""
+"""The closed list of what every service stands on (docs/decisions/0002, 0005, 0006, 0008, 0011)."""
 
 IN_CONTRACTS = {"msgspec"}
 NO_IO = {"asyncio", "http", "os", "pathlib", "socket", "sqlite3", "subprocess", "urllib"}
