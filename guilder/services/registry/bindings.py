@@ -1,18 +1,17 @@
 """Binds tenants to releases, and ends that. Composed into the service."""
 
 from typing import Any
-from uuid import UUID
 
-from guilder.chassis.events import SYSTEM
-from guilder.chassis.idempotency import Claim, Once, claimed, fingerprint, local
+from guilder.chassis.idempotency import Claim, Once, claimed, local
 from guilder.chassis.store import Store, Tx
-from guilder.contracts.access.v1 import Access, ProposalId
+from guilder.contracts.access.v1 import Access
 from guilder.contracts.catalogue import all_contracts
 from guilder.contracts.context import PLATFORM, Context
 from guilder.contracts.declare import Nothing
-from guilder.contracts.errors import Conflict, Forbidden, NotFound
+from guilder.contracts.errors import Forbidden
 from guilder.contracts.registry import v1
 from guilder.services.registry import binding_store, release, store
+from guilder.services.registry.approval import approver
 
 
 class BindingDesk(v1.Registry):
@@ -47,7 +46,7 @@ class BindingDesk(v1.Registry):
     @claimed
     async def bind(self, claim: Claim, ctx: Context, request: v1.Bind) -> v1.BindingRecord:
         """Make sure that it was approved and that the release is there, then put it in force."""
-        approver = await self._approver(ctx, request)
+        approved_by = await approver(self.access, self.operations()["bind"], ctx, request)
         await self.foresee("bind", ctx, request)
 
         async def work(tx: Tx) -> v1.BindingRecord:
@@ -60,7 +59,7 @@ class BindingDesk(v1.Registry):
             elif await binding_store.count_in_force(tx) >= binding_store.MAX_BOUND:
                 raise v1.TooManyBindings(f"{binding_store.MAX_BOUND} bindings are in force")
             version = all_contracts()[request.contract].contract_version
-            people = (ctx.principal.id, approver)
+            people = (ctx.principal.id, approved_by)
             await binding_store.add(tx, number, request, version, generation, people)
             tx.emit(
                 ctx,
@@ -85,22 +84,6 @@ class BindingDesk(v1.Registry):
         async with self.store.tx(PLATFORM) as tx:
             await tenant_number(tx, request.tenant)
         release.compare(request, await self.ask_release(address))
-
-    async def _approver(self, ctx: Context, request: v1.Bind) -> UUID:
-        """Who approved exactly this; Forbidden where nobody has."""
-        operation = self.operations()["bind"]
-        if ctx.approval is not None:
-            system = Context(tenant=ctx.tenant, principal=SYSTEM, request=ctx.request)
-            wanted = operation.id, fingerprint(operation, request).hex(), ctx.principal.id
-            try:
-                found = await self.access.approved_input(
-                    system, ProposalId(proposal_id=ctx.approval)
-                )
-            except (NotFound, Conflict):
-                found = None
-            if found and (found.operation, found.hash, found.proposer.id) == wanted:
-                return found.approver
-        raise Forbidden("a tenant is bound when another operator has approved it")
 
     @local
     async def end_binding(self, tx: Tx, ctx: Context, request: v1.BindingId) -> v1.BindingRecord:

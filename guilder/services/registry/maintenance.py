@@ -12,14 +12,17 @@ from typing import Any, Final
 from uuid import UUID
 
 from guilder.chassis.events import SYSTEM
-from guilder.chassis.idempotency import Once, local
+from guilder.chassis.idempotency import Claim, Once, claimed, local
 from guilder.chassis.store import Store, Tx
+from guilder.contracts.access.v1 import Access
 from guilder.contracts.catalogue import all_contracts
 from guilder.contracts.context import PLATFORM, Context
 from guilder.contracts.declare import Nothing
 from guilder.contracts.errors import Forbidden, InvalidRequest, NotFound
 from guilder.contracts.registry import v1, windows
-from guilder.services.registry import binding_store, store, window, window_store
+from guilder.services.registry import binding_store, window, window_store
+from guilder.services.registry.approval import approver
+from guilder.services.registry.bindings import tenant_number
 from guilder.services.registry.window import MOST_EXTENSIONS, Life, Rules, utc
 
 SWEEP_SECONDS: Final = 1.0
@@ -43,34 +46,55 @@ class Maintenance(v1.Registry):
 
     store: Store
     once: Once
+    access: Access
     rules: Rules
 
     # ── windows ──────────────────────────────────────────────────────────────────────────────
 
-    @local
+    @claimed
     async def schedule_window(
-        self, tx: Tx, ctx: Context, request: windows.ScheduleWindow
+        self, claim: Claim, ctx: Context, request: windows.ScheduleWindow
     ) -> windows.Window:
-        """Check scope, times and notice, then write the window; who is late hears at once."""
+        """Make sure that it was approved, then write the window; who is late hears at once."""
         _operators(ctx)
-        if ctx.approval is None:
-            raise Forbidden("a window is scheduled when somebody else has approved it")
+        operation = self.operations()["schedule_window"]
+        approved_by = await approver(self.access, operation, ctx, request)
+
+        async def work(tx: Tx) -> windows.Window:
+            await binding_store.next_generation(tx)  # nobody else changes windows until the commit
+            number = await self._scope(tx, request)
+            if await window_store.count_open(tx) >= MOST_OPEN:
+                raise windows.TooManyWindows(f"{MOST_OPEN} are open")
+            times = utc(request.begins_at), utc(request.ends_at)
+            await _check_overlap(tx, number, request.service, *times)
+            row = await window_store.add_window(tx, ctx, request, number, times, approved_by)
+            ids = {"window": row["id"], "tenant": number, "proposal": ctx.approval}
+            tx.emit(ctx, "window.scheduled", **ids)
+            await _catch_up(tx, row, set())
+            return _window(row, tx)
+
+        return await claim.finish(work)
+
+    async def foresee(self, operation: str, ctx: Context, request: Any) -> None:
+        """Refuse a window that could not be, before anybody reads the proposal."""
+        if operation != "schedule_window":
+            await super().foresee(operation, ctx, request)
+            return
+        _operators(ctx)
+        async with self.store.tx(PLATFORM) as tx:
+            number = await self._scope(tx, request)
+            times = request.begins_at, request.ends_at
+            await _check_overlap(tx, number, request.service, *times)
+
+    async def _scope(self, tx: Tx, request: windows.ScheduleWindow) -> int | None:
+        """The number of the tenant concerned (None = all); the problem where it cannot be."""
         number = await _number(tx, request.tenant)
-        known = all_contracts().keys()
-        if request.service is not None and request.service not in known:
+        if request.service is not None and request.service not in all_contracts():
             raise InvalidRequest("there is no such service", at="$.service")
         problem = window.fault(request, tx.at, self.rules)
         if problem is not None:
             raise problem
-        await binding_store.next_generation(tx)  # and nobody else changes windows until the commit
-        if await window_store.count_open(tx) >= MOST_OPEN:
-            raise windows.TooManyWindows(f"{MOST_OPEN} are open")
-        times = utc(request.begins_at), utc(request.ends_at)
-        await _check_overlap(tx, number, request.service, *times)
-        row = await window_store.add_window(tx, ctx, request, number, times)
-        tx.emit(ctx, "window.scheduled", window=row["id"], tenant=number, proposal=ctx.approval)
-        await _catch_up(tx, row, set())
-        return _window(row, tx)
+        return number
 
     @local
     async def cancel_window(
@@ -256,13 +280,7 @@ async def _check_overlap(
 
 async def _number(tx: Tx, slug: str | None) -> int | None:
     """The number of the tenant concerned; None = all."""
-    if slug is None:
-        return None
-    row = await store.by_slug(tx, slug)
-    if row is None:
-        raise v1.UnknownTenant(at="$.tenant")
-    number: int = row["number"]
-    return number
+    return None if slug is None else await tenant_number(tx, slug)
 
 
 def _operators(ctx: Context) -> None:

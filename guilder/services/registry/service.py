@@ -23,7 +23,7 @@ RESERVED = {"platform"}
 MAX_NUMBER = 2**31 - 1
 
 
-class RegistryService(BindingDesk, Maintenance):
+class RegistryService(Maintenance, BindingDesk):
     """Tenants; bindings are in `bindings.py`, planned downtime in `maintenance.py`."""
 
     def __init__(

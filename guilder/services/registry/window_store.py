@@ -20,12 +20,17 @@ _READ_ONLY = (
 
 
 async def add_window(
-    tx: Tx, ctx: Context, asked: ScheduleWindow, number: int | None, times: tuple[datetime, ...]
+    tx: Tx,
+    ctx: Context,
+    asked: ScheduleWindow,
+    number: int | None,
+    times: tuple[datetime, datetime],
+    approved_by: UUID,
 ) -> Any:
     """Insert a scheduled window; `times` are its beginning and its end."""
     await tx.execute(
         "INSERT INTO maintenance_window (id, number, service, writes, title, reason, urgent,"
-        " scheduled_at, begins_at, ends_at, completes_after_minutes, scheduled_by, proposal)"
+        " scheduled_at, begins_at, ends_at, completes_after_minutes, proposed_by, approved_by)"
         " VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)",
         tx.resource,
         number,
@@ -38,7 +43,7 @@ async def add_window(
         *times,
         asked.completes_after_minutes,
         ctx.principal.id,
-        ctx.approval,
+        approved_by,
     )
     return await find_window(tx, tx.resource)
 

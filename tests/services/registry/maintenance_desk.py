@@ -23,9 +23,10 @@ class Desk:
 
     def asked(self, **changes) -> ScheduleWindow:
         """A window in four days, for two hours."""
+        begins = changes.get("begins_at", self.ahead(days=4))
         fresh = {
-            "begins_at": self.ahead(days=4),
-            "ends_at": self.ahead(days=4, hours=2),
+            "begins_at": begins,
+            "ends_at": begins + timedelta(hours=2),
             "title": "New disks",
             "reason": "The disks are exchanged",
         }

@@ -160,27 +160,44 @@ async def test_work_that_ends_early_is_completed_early(desk):
     assert (await told(desk, bank.manager, str(window.id)))[-2:] == ["begun", "completed"]
 
 
-async def ended(desk, **changes):
-    """The problem by which an approved window was not planned."""
-    return (await desk.approve(await desk.propose(desk.asked(**changes)))).problem
-
-
-async def test_what_cannot_be_is_refused_and_changes_nothing(desk):
+async def test_what_cannot_be_is_refused_before_anybody_reads_it_and_changes_nothing(desk):
     bank = await make_bank(desk.world)
     before = await desk.world.client(Registry).directory(desk.who.ctx(), DirectoryQuery())
-    assert await ended(desk, tenant="nowhere") == UnknownTenant.code
-    assert await ended(desk, tenant=bank.slug, service="nothing") == InvalidRequest.code
-    assert await ended(desk, tenant=bank.slug, begins_at=desk.ahead(hours=71)) == "notice-too-short"
-    assert await ended(desk, tenant=bank.slug, ends_at=desk.ahead(days=9)) == "window-times"
+    for problem, changes in (
+        (UnknownTenant, {"tenant": "nowhere"}),
+        (InvalidRequest, {"service": "nothing"}),
+        (windows.NoticeTooShort, {"begins_at": desk.ahead(hours=71)}),
+        (windows.WindowTimes, {"ends_at": desk.ahead(days=9)}),
+    ):
+        with pytest.raises(problem):
+            await desk.propose(desk.asked(**({"tenant": bank.slug} | changes)))
     after = await desk.world.client(Registry).directory(desk.who.ctx(), DirectoryQuery())
     assert after == before
+
+
+async def test_notice_counts_from_the_approval(desk):
+    bank = await make_bank(desk.world)
+    proposal = await desk.propose(desk.asked(tenant=bank.slug, begins_at=desk.ahead(hours=72)))
+    desk.clock.move(minutes=1)
+    ended = await desk.approve(proposal)
+    assert (ended.state, ended.problem) == ("failed", "notice-too-short")
+
+
+async def test_the_first_of_two_proposals_for_one_time_is_planned(desk):
+    bank = await make_bank(desk.world)
+    first, second = [await desk.propose(desk.asked(tenant=bank.slug)) for _ in range(2)]
+    assert (await desk.approve(second)).state == "executed"
+    ended = await desk.approve(first)
+    assert (ended.state, ended.problem) == ("failed", "window-overlaps")
 
 
 async def test_windows_of_one_scope_never_overlap(desk):
     bank = await make_bank(desk.world)
     first = await desk.window(tenant=bank.slug, service="ledger")
     inside = {"begins_at": desk.ahead(days=4, hours=1), "ends_at": desk.ahead(days=4, hours=3)}
-    assert await ended(desk, tenant=bank.slug, service="ledger", **inside) == "window-overlaps"
+    with pytest.raises(windows.WindowOverlaps) as refused:
+        await desk.propose(desk.asked(tenant=bank.slug, service="ledger", **inside))
+    assert refused.value.more == {"window": str(first.id)}
     behind = {"begins_at": first.ends_at, "ends_at": desk.ahead(days=4, hours=3)}
     await desk.window(tenant=bank.slug, service="ledger", **behind)
     with pytest.raises(windows.WindowOverlaps):
@@ -199,8 +216,12 @@ async def test_windows_of_one_scope_never_overlap(desk):
 
 async def test_nobody_plans_a_window_alone(desk):
     alone = desk.world.client(Registry).schedule_window
+    for approval in (None, new_id()):
+        with pytest.raises(Forbidden):
+            await alone(operator().ctx(approval=approval), desk.asked())
+    proposal = await desk.propose(desk.asked())
     with pytest.raises(Forbidden):
-        await alone(operator().ctx(), desk.asked())
+        await alone(operator().ctx(approval=proposal.id), desk.asked())
     bank = await make_bank(desk.world)
     with pytest.raises(Forbidden):
         await alone(bank.manager.ctx(approval=new_id()), desk.asked())

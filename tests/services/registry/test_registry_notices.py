@@ -10,19 +10,22 @@ import random
 import secrets
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
 
 from guilder.chassis.clock import SetClock
 from guilder.chassis.events import PAGE
-from guilder.chassis.idempotency import Once
+from guilder.chassis.idempotency import Once, fingerprint
 from guilder.chassis.store import Store, provision
 from guilder.chassis.testing import new_id, operator
+from guilder.contracts.access.v1 import ApprovedInput
 from guilder.contracts.context import PLATFORM
 from guilder.contracts.declare import EventQuery
 from guilder.contracts.errors import Problem
 from guilder.contracts.registry import windows
+from guilder.contracts.registry.v1 import Registry
 from guilder.services.registry.service import RegistryService
 from guilder.services.registry.window import Rules
 
@@ -44,13 +47,39 @@ class Breaking(Store):
                 raise ConnectionResetError("cut off before the commit")
 
 
+class Approving:
+    """An `access` where somebody else has approved whatever is asked about."""
+
+    def expect(self, request) -> UUID:
+        operation = Registry.operations()["schedule_window"]
+        self.found = ApprovedInput(
+            id=new_id(),
+            operation=operation.id,
+            input="",
+            hash=fingerprint(operation, request).hex(),
+            state="approved",
+            proposer=operator().principal,
+            approver=new_id(),
+        )
+        return self.found.id
+
+    async def approved_input(self, ctx, request) -> ApprovedInput:
+        return self.found
+
+
+async def ask_nobody(address):
+    raise AssertionError("nothing is bound here")
+
+
 class Sweeper:
     """The registry in a process of its own, with a clock of its own."""
 
     def __init__(self, connect) -> None:
         self.clock = SetClock(ZERO)
         self.store = Breaking("registry", connect, self.clock)
-        self.registry = RegistryService(self.store, Once(self.store, None), None, None, RULES)
+        self.access = Approving()
+        once = Once(self.store, None)
+        self.registry = RegistryService(self.store, once, self.access, ask_nobody, RULES)
 
     @property
     def minute(self) -> int:
@@ -118,7 +147,8 @@ async def plan(dice, one, service):
         service=service,
         completes_after_minutes=after,
     )
-    made = await one.registry.schedule_window(operator().ctx(approval=new_id()), asked)
+    approval = one.access.expect(asked)
+    made = await one.registry.schedule_window(operator().ctx(approval=approval), asked)
     expected = Expected(now, begins, begins + lasts, after)
     expected.look(now)
     return made.id, expected

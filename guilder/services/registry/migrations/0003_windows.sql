@@ -16,12 +16,13 @@ CREATE TABLE maintenance_window (
   extensions smallint NOT NULL DEFAULT 0,
   completed_at timestamptz,
   cancelled_at timestamptz,
-  scheduled_by uuid NOT NULL,
-  proposal uuid NOT NULL,
+  proposed_by uuid NOT NULL,
+  approved_by uuid NOT NULL,
   PRIMARY KEY (tenant, id),
   FOREIGN KEY (tenant, number) REFERENCES directory (tenant, number),
   CONSTRAINT in_order CHECK (scheduled_at <= begins_at AND begins_at < ends_at),
   CONSTRAINT one_end CHECK (completed_at IS NULL OR cancelled_at IS NULL),
+  CONSTRAINT window_four_eyes CHECK (approved_by <> proposed_by),
   CONSTRAINT one_window_at_a_time EXCLUDE USING gist (
     coalesce(number, 0) WITH =, coalesce(service, '') WITH =, tstzrange(begins_at, ends_at) WITH &&)
     WHERE (completed_at IS NULL AND cancelled_at IS NULL)
