@@ -28,9 +28,9 @@ SENTENCES: Final[dict[NoticeKind, str]] = {
 }
 
 WRITES: Final = {
-    "refuse": "Meanwhile everything can be read and nothing can be changed.",
-    "queue": "Meanwhile everything can be read; payments are accepted and booked afterwards;"
-    " nothing else can be changed.",
+    "refuse": "Meanwhile everything can be read; changes{there} have to wait.",
+    "queue": "Meanwhile everything can be read; payments are accepted and booked afterwards,"
+    " other changes{there} have to wait.",
 }
 
 
@@ -44,7 +44,7 @@ def message(notice: Notice) -> Deliver:
         what=what,
         begins=mark(notice.begins_at),
         ends=mark(notice.ends_at),
-        writes=WRITES[notice.writes],
+        writes=WRITES[notice.writes].format(there=" there" if notice.service else ""),
         why=f" Why: {notice.reason}",
     )
     return Deliver(

@@ -59,7 +59,7 @@ def test_the_message_says_what_when_and_why():
     assert wording.tell(wording.message(a_notice(writes="queue")).text, "UTC") == (
         "Planned maintenance of the platform begins on Sunday 29 March 2026 at 00:30 UTC and ends"
         " on Sunday 29 March 2026 at 02:30 UTC. Meanwhile everything can be read; payments are"
-        " accepted and booked afterwards; nothing else can be changed. Why: The disks are"
+        " accepted and booked afterwards, other changes have to wait. Why: The disks are"
         " exchanged."
     )
 
