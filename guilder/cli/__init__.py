@@ -9,6 +9,7 @@ from guilder.cli.backup import backup_command, restore_command
 from guilder.cli.bench import bench
 from guilder.cli.books import export_command, import_command, verify_command
 from guilder.cli.contracts import contract
+from guilder.cli.operators import operator
 from guilder.cli.processes import keys, migrate, restart, serve, status
 from guilder.cli.running import down, up
 from guilder.cli.tenants import tenant, token
@@ -51,6 +52,7 @@ for command in (
     migrate,
     serve,
     keys,
+    operator,
     tenant,
     token,
     contract,
