@@ -293,6 +293,7 @@ async def test_the_catalogue_says_every_metric_and_its_labels(direct):
         [e.contract for e in direct.process.endpoints.values()],
         direct.clock,
         GatewaySettings(),
+        direct.process.directory,
     )
     _, text = await Asked(direct.process, gateway.measures).get("/metrics")
     assert set(said) == set(re.findall(r"^# TYPE (\S+) ", text, flags=re.MULTILINE))

@@ -9,10 +9,12 @@ import pytest
 import pytest_asyncio
 
 from guilder.chassis import observe
+from guilder.chassis.contract import convert
 from guilder.chassis.store import Tx
 from guilder.chassis.testing import operator
 from guilder.contracts.audit.v1 import Audit, AuditQuery
 from guilder.contracts.declare import EventQuery
+from guilder.contracts.parties.v1 import CreateParty, Parties
 from guilder.gateway.settings import GatewaySettings
 from tests.gateway.door import Door, key, read
 from tests.services.payments.payments_desk import an_account, eur, fund, somebody as somebody_of
@@ -56,8 +58,8 @@ class Scene:
         """Paths of what was made."""
 
     async def open(self):
-        made = await self.send("POST", "/v1/parties", PARTY)
-        self.party = read(made)["id"]
+        parties, ctx = self.door.world.client(Parties), self.bank.manager.ctx()
+        self.party = (await parties.create(ctx, convert(PARTY, CreateParty))).id
         self.who = somebody_of(self.bank.number, party=self.party)
         self.mine = await an_account(self.door.world, self.bank, self.who)
         self.hers = await an_account(self.door.world, self.bank, self.who)
