@@ -176,7 +176,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _turned_away(self, request: Incoming) -> bool:
         """Whether the app refuses by the headers alone; the answer is then written."""
-        if self._early is None or self.flow.write_paused:
+        if self._early is None or self.flow.write_paused or is_leaving(self.server_state):
             return False
         refusal = self._early(request)
         if refusal is None:
