@@ -7,10 +7,12 @@ import click
 
 from guilder.cli.backup import backup_command, restore_command
 from guilder.cli.bench import bench
+from guilder.cli.bindings import binding
 from guilder.cli.books import export_command, import_command, verify_command
 from guilder.cli.contracts import contract
 from guilder.cli.operators import operator
 from guilder.cli.processes import keys, migrate, restart, serve, status
+from guilder.cli.proposals import proposal
 from guilder.cli.running import down, up
 from guilder.cli.tenants import tenant, token
 
@@ -56,6 +58,8 @@ for command in (
     tenant,
     token,
     contract,
+    binding,
+    proposal,
     import_command,
     export_command,
     verify_command,

@@ -54,10 +54,15 @@ class Platform:
 
     def ctx(self, tenant: int = PLATFORM, key: str | None = None) -> Context:
         """The operator, acting in a tenant; `key` None = a fresh one."""
-        key = key or str(uuid7(datetime.now(UTC)))
+        key = key or str(uuid7(self.now()))
         return Context(
             tenant=tenant, principal=OPERATOR, key=key, request=key[:60], channel="tools"
         )
+
+    @staticmethod
+    def now() -> datetime:
+        """The present moment."""
+        return datetime.now(UTC)
 
     async def tenant(self, slug: str) -> Tenant:
         """A tenant by its slug."""

@@ -1,0 +1,154 @@
+"""docs/guides/second-release.md by its commands: N+1 beside N, one tenant there and back.
+
+N+1 is a process of its own, `guilder serve pricing` of a tree that says 1.1.0.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from guilder.chassis.testing import soon
+from guilder.embedded import Home
+from tests.journeys.bare_hands import GUILDER, ROOT, guilder
+
+LATER = """
+from guilder.services.pricing.service import PricingService
+PricingService.release = "1.1.0"
+from guilder.cli import main
+main(["serve", "pricing", "--json"])
+"""
+
+
+@contextmanager
+def second_release(platform, folder):
+    """`guilder serve pricing` of the later tree; the address it listens at."""
+    home, address = Home(platform.data), f"unix:{folder}/pricing.sock"
+    keys = subprocess.run(
+        [*GUILDER, "keys", "pricing", "--data", str(platform.data)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    ).stdout
+    (folder / "call-keys.json").write_text(keys)
+    sockets = json.loads(home.ready.read_text())["sockets"]
+    at = home.cluster().superuser_dsn()
+    place = urlencode({"host": at["host"], "port": at["port"]}, quote_via=quote)
+    secret = home.secret("pricing.password")
+    settings = {
+        "GUILDER_SERVE_LISTEN": address,
+        "GUILDER_SERVE_DATABASE": f"postgresql://pricing:{secret}@/pricing?{place}",
+        "GUILDER_SERVE_PEERS": f"*=unix:{sockets['pricing']}",
+        "GUILDER_SERVE_KEYS": str(folder / "call-keys.json"),
+        "GUILDER_SERVE_SECRETS": str(folder),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", LATER],
+        env={**os.environ, **settings},
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert json.loads(process.stdout.readline())["ok"]
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
+
+
+CURRENCY = {"nordbank": "EUR", "company-x": "GBP"}
+
+
+class Traffic(threading.Thread):
+    """A customer who pays without a pause."""
+
+    def __init__(self, platform, tenant):
+        super().__init__()
+        accounts = list(platform.demo[tenant]["accounts"].values())
+        self.client, self.answers, self.over = platform.machine(tenant), [], False
+        self.order = {
+            "debtor_account": accounts[0],
+            "creditor_account": accounts[1],
+            "amount": {"amount": "0.01", "currency": CURRENCY[tenant]},
+        }
+
+    def run(self):
+        while not self.over:
+            self.answers.append(self.client.post("/v1/payments", self.order))
+
+    def more(self):
+        count = len(self.answers)
+        soon(lambda: len(self.answers), lambda now: now >= count + 20)
+
+    def by(self):
+        """How many payments each release priced."""
+        return Counter(
+            decision["by"]
+            for answer in self.answers
+            for decision in answer["decisions"]
+            if decision["step"] == "pricing"
+        )
+
+
+@pytest.mark.slow
+def test_one_tenant_moves_to_the_next_release_and_back(platform, tmp_path_factory):
+    def said(*argv):
+        return json.loads(guilder(*argv, "--json", data=platform.data).stdout)
+
+    folder = Path(os.path.realpath("/tmp")) / f"g2-{os.getpid()}"
+    folder.mkdir(mode=0o700)
+    said("operator", "olga", "--person")
+    with second_release(platform, folder) as address:
+        moved, beside = Traffic(platform, "nordbank"), Traffic(platform, "company-x")
+        moved.start()
+        beside.start()
+        try:
+            moved.more()
+            proposal = said("binding", "bind", "nordbank", "pricing", "1.1.0", address)
+            own = guilder("proposal", "approve", proposal["id"], data=platform.data, check=False)
+            assert "your own proposal" in own.stderr
+            assert [p["id"] for p in said("proposal", "list", "--as", "olga")] == [proposal["id"]]
+            said("proposal", "approve", proposal["id"], "--as", "olga")
+            (record,) = soon(lambda: said("binding", "list")["items"], bool)
+            assert (record["tenant"], record["version"]) == ("nordbank", "1.1.0")
+            moved.more()
+            said("binding", "end", record["id"])
+            moved.more()
+            beside.more()
+        finally:
+            moved.over = beside.over = True
+            moved.join()
+            beside.join()
+    assert set(moved.by()) == {"pricing A.1.0.0", "pricing A.1.1.0"}
+    assert min(moved.by().values()) >= 10
+    assert sum(moved.by().values()) == len(moved.answers)
+    assert set(beside.by()) == {"pricing A.1.0.0"}
+    assert said("binding", "list")["items"] == []
+    (kept, *_) = said("binding", "list", "--history", "--tenant", "nordbank")["items"]
+    assert kept["ended_by"] == "00000000-0000-0000-0000-000000000001"
+
+
+def test_what_cannot_be_bound_ends_with_a_sentence(platform):
+    def refused(*argv):
+        done = guilder("binding", *argv, data=platform.data, check=False)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    gone = ("nordbank", "pricing", "1.1.0", "unix:/nowhere/x.sock")
+    assert "No release answers" in refused("bind", *gone)
+    assert "one release for all tenants" in refused("bind", "nordbank", "ledger", *gone[2:])
+    assert "not valid" in refused("bind", "nordbank", "pricing", "one", gone[3])
+    assert "not valid" in refused("bind", *gone[:3], "ftp://x")
+    assert "no such binding" in refused("end", "00000000-0000-0000-0000-000000000009")
+    assert "no such tenant" in refused("list", "--tenant", "nowhere")
