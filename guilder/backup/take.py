@@ -71,8 +71,8 @@ def take(home: Home, data: Path, vault: Path, keep: int, tell: Tell) -> Taken:
         before = read(home.data / REMEMBERED, Remembered)
         sides = {"data": Side(data), "vault": Side(vault)}
         platform = before.platform if before else str(uuid4())
-        for side in sides.values():
-            _open(side, platform)
+        for name, side in sides.items():
+            _open(side, platform, known=before is not None and before.sides[name] == side)
         clusters = {"data": home.cluster(), "vault": home.vault_cluster()}
         name = moment(datetime.now(UTC))
         same = before is not None and before.sides == sides
@@ -115,9 +115,14 @@ def _alone(home: Home) -> Iterator[None]:
         os.close(handle)
 
 
-def _open(side: Side, platform: str) -> None:
-    """Make a side's folder ours, private; BackupError if it is somebody else's."""
+def _open(side: Side, platform: str, *, known: bool) -> None:
+    """Make a side's folder ours, private; BackupError if it is somebody else's, or lost."""
     whose = side.whose()
+    if whose is None and known:
+        raise BackupError(
+            f"{side.folder} holds nothing, although this platform is backed up there: is its disk "
+            "mounted? To begin anew, name another folder."
+        )
     if whose is None:
         side.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write(side.folder / "platform.json", Whose(platform))

@@ -334,6 +334,8 @@ def test_a_folder_that_is_gone_is_said_and_comes_back(bank):
         receiver.kill()
     state = soon(lambda: archive_state(bank.home, datetime.now(UTC)), lambda s: s.problem)
     assert "mounted" in state.problem
+    with pytest.raises(BackupError, match="mounted"):
+        bank.take()
     assert not bank.folder.exists()
     bank.folder.with_name("away").rename(bank.folder)
     bank.archived()
