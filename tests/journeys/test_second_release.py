@@ -5,8 +5,10 @@ N+1 is a process of its own, `guilder serve pricing` of a tree that says 1.1.0.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import Counter
 from contextlib import contextmanager
@@ -28,8 +30,9 @@ main(["serve", "pricing", "--json"])
 
 
 @contextmanager
-def second_release(platform, folder):
+def second_release(platform):
     """`guilder serve pricing` of the later tree; the address it listens at."""
+    folder = Path(tempfile.mkdtemp(prefix="gn-"))
     home, address = Home(platform.data), f"unix:{folder}/pricing.sock"
     keys = subprocess.run(
         [*GUILDER, "keys", "pricing", "--data", str(platform.data)],
@@ -40,13 +43,14 @@ def second_release(platform, folder):
     ).stdout
     (folder / "call-keys.json").write_text(keys)
     sockets = json.loads(home.ready.read_text())["sockets"]
+    peers = [f"{name}=unix:{path}" for name, path in sockets.items() if name != "gateway"]
     at = home.cluster().superuser_dsn()
     place = urlencode({"host": at["host"], "port": at["port"]}, quote_via=quote)
     secret = home.secret("pricing.password")
     settings = {
         "GUILDER_SERVE_LISTEN": address,
         "GUILDER_SERVE_DATABASE": f"postgresql://pricing:{secret}@/pricing?{place}",
-        "GUILDER_SERVE_PEERS": f"*=unix:{sockets['pricing']}",
+        "GUILDER_SERVE_PEERS": ",".join(peers),
         "GUILDER_SERVE_KEYS": str(folder / "call-keys.json"),
         "GUILDER_SERVE_SECRETS": str(folder),
     }
@@ -64,6 +68,7 @@ def second_release(platform, folder):
         process.terminate()
         process.wait(30)
         process.stdout.close()
+        shutil.rmtree(folder)
 
 
 CURRENCY = {"nordbank": "EUR", "company-x": "GBP"}
@@ -101,14 +106,12 @@ class Traffic(threading.Thread):
 
 
 @pytest.mark.slow
-def test_one_tenant_moves_to_the_next_release_and_back(platform, tmp_path_factory):
+def test_one_tenant_moves_to_the_next_release_and_back(platform):
     def said(*argv):
         return json.loads(guilder(*argv, "--json", data=platform.data).stdout)
 
-    folder = Path(os.path.realpath("/tmp")) / f"g2-{os.getpid()}"
-    folder.mkdir(mode=0o700)
     said("operator", "olga", "--person")
-    with second_release(platform, folder) as address:
+    with second_release(platform) as address:
         moved, beside = Traffic(platform, "nordbank"), Traffic(platform, "company-x")
         moved.start()
         beside.start()

@@ -7,8 +7,8 @@ from guilder.chassis.store import Store, Tx
 from guilder.contracts.access.v1 import Access
 from guilder.contracts.catalogue import all_contracts
 from guilder.contracts.context import PLATFORM, Context
-from guilder.contracts.declare import Nothing
-from guilder.contracts.errors import Forbidden
+from guilder.contracts.declare import Finding, Nothing
+from guilder.contracts.errors import Forbidden, Problem
 from guilder.contracts.registry import v1
 from guilder.services.registry import binding_store, release, store
 from guilder.services.registry.approval import approver
@@ -108,6 +108,23 @@ class BindingDesk(v1.Registry):
         items = [_record(row) for row in rows[: request.limit]]
         following = items[-1].generation if len(rows) > len(items) else None
         return v1.BindingRecords(items=items, next=following)
+
+
+async def findings(tx: Tx) -> tuple[int, list[Finding]]:
+    """Hold the bindings in force against the rules they were made by; how many there are."""
+    found, generation = [], await binding_store.generation(tx)
+    rows = await binding_store.in_force(tx)
+    for row in rows:
+        fields = {name: row[name] for name in ("contract", "edition", "version", "address")}
+        try:
+            release.check(v1.Bind(tenant="any", on_failure=row["on_failure"], **fields))
+            fault = "counted later than the directory" if row["generation"] > generation else ""
+        except Problem as problem:
+            fault = f"{problem.at}: {problem.detail}"
+        if fault:
+            detail = f"binding of generation {row['generation']}: {fault}"
+            found.append(Finding(check="binding", detail=detail, tenant=row["tenant"]))
+    return len(rows), found
 
 
 async def tenant_number(tx: Tx, slug: str) -> int:

@@ -11,7 +11,7 @@ from guilder.contracts.context import PLATFORM, Context
 from guilder.contracts.declare import EventPage, EventQuery, Finding, Nothing, SelfCheck
 from guilder.contracts.errors import Forbidden, Problem
 from guilder.contracts.registry import v1
-from guilder.services.registry import bank, binding_store, store
+from guilder.services.registry import bank, binding_store, bindings, store
 from guilder.services.registry.bindings import BindingDesk
 from guilder.services.registry.maintenance import Maintenance, open_windows, switches
 from guilder.services.registry.release import AskRelease
@@ -100,10 +100,10 @@ class RegistryService(Maintenance, BindingDesk):
         return await feed(self.store, request)
 
     async def self_check(self, ctx: Context, request: Nothing) -> SelfCheck:
-        """Hold every tenant against the rules it was created by."""
-        findings = []
+        """Hold every tenant and every binding in force against the rules they were made by."""
         async with self.store.tx(PLATFORM) as tx:
             rows = await store.all_tenants(tx)
+            bound, findings = await bindings.findings(tx)
         for row in rows:
             problem = await asyncio.to_thread(_first_fault, _tenant(row))
             if problem is not None:
@@ -112,7 +112,7 @@ class RegistryService(Maintenance, BindingDesk):
         numbers = ",".join(str(n) for n in sorted(row["number"] for row in rows))
         return SelfCheck(
             service="registry",
-            checked={"tenants": len(rows)},
+            checked={"tenants": len(rows), "bindings": bound},
             findings=findings,
             facts={"tenants": numbers},
         )

@@ -284,6 +284,33 @@ def test_a_health_report_is_read_with_suspicion(body, said):
         assert set(read_health(body)) == said
 
 
+async def test_the_self_check_finds_a_binding_that_could_not_be_made(direct):
+    bank, service = await make_bank(direct), direct.process.built["registry"].service
+    with answering(direct):
+        record = await bind(direct, wish(bank.slug))
+
+    async def found():
+        report = await service.self_check(operator().ctx(), Nothing())
+        assert report.checked["bindings"] >= 1
+        return [f.detail for f in report.findings if f.tenant == bank.number]
+
+    assert await found() == []
+    for column, wrong, said in (
+        ("contract", "ledger", "$.contract"),
+        ("address", "unix:/../x", "$.address"),
+        ("generation", 10**9, "later than the directory"),
+    ):
+        async with service.store.tx(PLATFORM) as tx:
+            right = await tx.value(f"SELECT {column} FROM binding WHERE id=$1", record.id)
+            change = f"UPDATE binding SET {column}=$2 WHERE id=$1"
+            await tx.execute(change, record.id, wrong)
+        (detail,) = await found()
+        assert said in detail
+        async with service.store.tx(PLATFORM) as tx:
+            await tx.execute(change, record.id, right)
+    await end(direct, record)
+
+
 # ── a random life against a naive model ──────────────────────────────────────────────────────
 
 
