@@ -1,13 +1,13 @@
 """docs/guides/second-release.md by its commands: N+1 beside N, one tenant there and back.
 
-N+1 is a process of its own, `guilder serve pricing` of a tree that says 1.1.0.
+N+1 is a process of its own, `guilder serve pricing` of another tree, which says 1.1.0 and brings a
+migration. N goes on, on the schema that N+1 left.
 """
 
 import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 from collections import Counter
@@ -21,18 +21,33 @@ from guilder.chassis.testing import soon
 from guilder.embedded import Home
 from tests.journeys.bare_hands import GUILDER, ROOT, guilder
 
-LATER = """
-from guilder.services.pricing.service import PricingService
-PricingService.release = "1.1.0"
-from guilder.cli import main
-main(["serve", "pricing", "--json"])
+NOTE = """-- Made up for this test: what a later release adds, an earlier one need not know.
+ALTER TABLE tariff ADD COLUMN note text;
 """
+
+
+def later_tree(folder):
+    """A tree of the release after this one: another version of pricing, one more migration."""
+    shutil.copytree(
+        ROOT / "guilder", folder / "guilder", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    pricing = folder / "guilder" / "services" / "pricing"
+    with (pricing / "service.py").open("a") as source:
+        source.write('\n\nPricingService.release = "1.1.0"\n')
+    (pricing / "migrations" / "0002_note.sql").write_text(NOTE)
+    columns = (pricing / "columns.toml").read_text()
+    told = '[tariff]\nnote = "not personal: made up for a test"'
+    (pricing / "columns.toml").write_text(columns.replace("[tariff]", told))
+    return folder
 
 
 @contextmanager
 def second_release(platform):
     """`guilder serve pricing` of the later tree; the address it listens at."""
     folder = Path(tempfile.mkdtemp(prefix="gn-"))
+    tree = later_tree(folder / "next")
+    migrate = [*GUILDER, "migrate", "--data", str(platform.data)]
+    subprocess.run(migrate, check=True, cwd=tree, env={**os.environ, "PYTHONPATH": str(tree)})
     home, address = Home(platform.data), f"unix:{folder}/pricing.sock"
     keys = subprocess.run(
         [*GUILDER, "keys", "pricing", "--data", str(platform.data)],
@@ -53,11 +68,12 @@ def second_release(platform):
         "GUILDER_SERVE_PEERS": ",".join(peers),
         "GUILDER_SERVE_KEYS": str(folder / "call-keys.json"),
         "GUILDER_SERVE_SECRETS": str(folder),
+        "PYTHONPATH": str(tree),
     }
     process = subprocess.Popen(
-        [sys.executable, "-c", LATER],
+        [*GUILDER, "serve", "pricing", "--json"],
         env={**os.environ, **settings},
-        cwd=ROOT,
+        cwd=tree,
         text=True,
         stdout=subprocess.PIPE,
     )
@@ -81,6 +97,7 @@ class Traffic(threading.Thread):
         super().__init__()
         accounts = list(platform.demo[tenant]["accounts"].values())
         self.client, self.answers, self.over = platform.machine(tenant), [], False
+        self.failed = None
         self.order = {
             "debtor_account": accounts[0],
             "creditor_account": accounts[1],
@@ -88,8 +105,11 @@ class Traffic(threading.Thread):
         }
 
     def run(self):
-        while not self.over:
-            self.answers.append(self.client.post("/v1/payments", self.order))
+        try:
+            while not self.over:
+                self.answers.append(self.client.post("/v1/payments", self.order))
+        except (AssertionError, OSError) as error:
+            self.failed = error
 
     def more(self):
         count = len(self.answers)
@@ -132,11 +152,13 @@ def test_one_tenant_moves_to_the_next_release_and_back(platform):
             moved.over = beside.over = True
             moved.join()
             beside.join()
+    assert (moved.failed, beside.failed) == (None, None)
     assert set(moved.by()) == {"pricing A.1.0.0", "pricing A.1.1.0"}
     assert min(moved.by().values()) >= 10
     assert sum(moved.by().values()) == len(moved.answers)
     assert set(beside.by()) == {"pricing A.1.0.0"}
     assert said("binding", "list")["items"] == []
+    assert said("verify")["ok"]
     (kept, *_) = said("binding", "list", "--history", "--tenant", "nordbank")["items"]
     assert kept["ended_by"] == "00000000-0000-0000-0000-000000000001"
 
