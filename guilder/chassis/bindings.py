@@ -37,6 +37,8 @@ class Bindings:
         """Start with stock for everyone."""
         self._bound: dict[tuple[int, str], Binding] = {}
         self._stock: dict[str, Binding] = {}
+        self.contracts: set[str] = set()
+        """Those of which any tenant is bound to a release."""
         self._watchers: list[Callable[[set[str]], None]] = []
 
     def replace(self, bound: Iterable[Bound]) -> None:
@@ -52,6 +54,7 @@ class Bindings:
             )
             for line in bound
         }
+        self.contracts = {contract for _, contract in self._bound}
         used = {binding.address for binding in self._bound.values() if binding.address is not None}
         for watcher in self._watchers:
             watcher(used)

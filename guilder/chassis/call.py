@@ -250,20 +250,26 @@ class Calls:
 
     async def _send(self, operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
         """Calls are grouped by address: behind one stands one process with one release."""
+        if operation.contract not in self.bindings.contracts:  # mostly: everybody has stock
+            stock = self.bindings.stock(operation.contract)
+            outcomes = await self._roads[operation.contract].send(operation, calls)
+            for outcome in outcomes:
+                outcome.by = stock
+            return outcomes
         found = [self.bindings.resolve(call.ctx.tenant, operation.contract) for call in calls]
         groups: dict[str | None, list[int]] = {}
         for i, binding in enumerate(found):
             groups.setdefault(binding.address, []).append(i)
         if len(groups) == 1:
             return await self._send_to(operation, calls, found)
-        outcomes: dict[int, Outcome] = {}
+        parts: dict[int, Outcome] = {}
 
         async def part(places: list[int]) -> None:
             some = [calls[i] for i in places], [found[i] for i in places]
-            outcomes.update(zip(places, await self._send_to(operation, *some), strict=True))
+            parts.update(zip(places, await self._send_to(operation, *some), strict=True))
 
         await asyncio.gather(*(part(places) for places in groups.values()))
-        return [outcomes[i] for i in range(len(calls))]
+        return [parts[i] for i in range(len(calls))]
 
     async def _send_to(
         self, operation: Operation, calls: Sequence[Call[Any]], found: Sequence[Binding]
