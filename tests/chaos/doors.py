@@ -12,7 +12,7 @@ Fault = Literal["refused", "silent", "slow", "half", "no-http", "no-json", "wron
 FAULTS: dict[str, tuple[Fault, ...]] = {
     "down": ("refused", "silent"),
     "slow": ("slow",),
-    "half": ("half",),
+    "half": ("half", "half", "half"),
     "garbage": ("no-http", "no-json", "wrong-shape"),
 }
 """The faults of the table and the ways in which each is tried.
@@ -49,6 +49,8 @@ class Door:
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._requests = 0
+        self.spoilt = 0
+        """How many answers went wrong here."""
 
     async def set(self, fault: Fault | None) -> None:
         before, self._fault = self._fault, fault
@@ -85,6 +87,7 @@ class Door:
         """What the caller gets; nothing = the connection is closed."""
         self._requests += 1
         fault, failing = self._fault, self._requests % 4
+        self.spoilt += fault is not None and (fault != "half" or failing in (1, 3))
         if fault == "silent":
             await asyncio.Event().wait()
         answer = await self._pass_on(request)
@@ -129,6 +132,10 @@ class Doors:
     def set(self, name: str, fault: Fault | None) -> None:
         """From now on, this goes wrong at a service; None: nothing."""
         self._do(self._doors[name].set(fault))
+
+    def spoilt(self, name: str) -> int:
+        """How many answers of a service went wrong so far."""
+        return self._doors[name].spoilt
 
     def close(self) -> None:
         """Give the services their sockets back."""

@@ -63,6 +63,7 @@ def test_cell(bank, service, fault):
     assert {probe.name for _, probes in rounds for probe in probes} == set(cell.words)
     ends_well(bank, tried(fresh(bank)))  # everybody is known and at work
     seen: list[tuple[str, Tried]] = []
+    before = bank.doors.spoilt(service)
     try:
         for way, probes in rounds:
             bank.doors.set(service, way)
@@ -70,6 +71,7 @@ def test_cell(bank, service, fault):
             seen += [(way, each) for each in tried(probes)]
     finally:
         bank.doors.set(service, None)
+    assert bank.doors.spoilt(service) > before  # else the cell would prove nothing
     ends_well(bank, [each for _, each in seen])
     wrong = [
         f"{way}: {each.probe.name} is said to be {expected}, {each.word} in {each.seconds:.1f} s"
@@ -90,6 +92,20 @@ def ends_well(bank, seen):
             ended = soon(each.probe.send, each.probe.right, 60.0)
         if each.probe.operation == "payments.create":
             bank.paid_for[ended.json["id"]] = each.probe
+
+
+@pytest.mark.parametrize(("service", "starts"), [("registry", "gateway"), ("vault", "payments")])
+def test_a_process_that_starts_without_a_part_guesses_nothing(bank, service, starts):
+    """It knows no tenant, or no key: it refuses, changes nothing, and is well with the part."""
+    (probe,) = [probe for probe in fresh(bank) if probe.name == "pay"]
+    bank.doors.set(service, "refused")
+    try:
+        guilder("restart", starts, data=bank.running.data)
+        (seen,) = tried([probe])
+    finally:
+        bank.doors.set(service, None)
+    assert seen.word == "refused"
+    ends_well(bank, [seen])
 
 
 def test_afterwards_every_payment_is_in_the_books_once(bank):
