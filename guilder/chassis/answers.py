@@ -57,7 +57,7 @@ def read_outcome(
             problem = _read_problem(operation, json.loads(body), status)
             return Outcome(problem=problem, replayed=replayed, raw=body, status=status)
         if status == 202 and proposed:
-            return Outcome(json.loads(body), status=status)
+            return Outcome(json.loads(body), raw=body, status=status)
         answer = decode(body, operation.answer)
     except UNREADABLE as error:
         return _unreadable(operation, error)

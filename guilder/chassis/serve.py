@@ -74,7 +74,7 @@ class Outcome:
         """The answer as the contract's type; raises the problem."""
         if self.problem is not None:
             raise self.problem
-        if self.raw is not None:
+        if self.answer is None and self.raw is not None:
             return decode(self.raw, operation.answer)
         return self.answer
 

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import json
 
 import msgspec
 import pytest
@@ -49,6 +50,15 @@ async def sees(world, tenant, subject):
 
 def auditor():
     return v1.GrantRole(subject=new_id(), role="auditor")
+
+
+async def test_a_proposal_is_answered_in_the_same_bytes_whatever_the_road(world):
+    maker = await manager(world, 1300)
+    call = Call(maker.ctx(), auditor())
+    road = world.road("access", "gateway")
+    (outcome,) = await road.send(v1.Access.operations()["grant"], [call])
+    assert outcome.status == 202
+    assert list(json.loads(outcome.body())) == list(v1.Proposal.__struct_fields__)
 
 
 async def test_a_change_takes_effect_when_somebody_else_has_approved_it(world):

@@ -91,7 +91,8 @@ def test_an_export_that_cannot_be_written_is_refused(platform):
 
 @pytest.mark.parametrize("dsn", ["nonsense", "postgresql://x:y@127.0.0.1:1/p"])
 def test_a_database_that_is_not_there_is_a_sentence(tmp_path, monkeypatch, dsn):
-    monkeypatch.setenv("GUILDER_DATABASE", dsn)
+    for name in ("GUILDER_DATABASE", "GUILDER_VAULT_DATABASE"):
+        monkeypatch.setenv(name, dsn)
     done = guilder("up", "--port", "0", data=tmp_path / "data", check=False)
     assert done.returncode == 1
     assert "databases cannot be prepared" in done.stderr
