@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from guilder.contracts.errors import InvalidRequest
 from guilder.contracts.registry.windows import NoticeTooShort, ScheduleWindow, WindowTimes
@@ -19,6 +19,10 @@ def at(minutes: int) -> datetime:
     return ZERO + timedelta(minutes=minutes)
 
 
+@example(begins=72 * 60, lasts=60, after=0, now=72 * 60)
+@example(begins=72 * 60 - 1, lasts=60, after=None, now=0)
+@example(begins=24 * 60, lasts=1, after=1, now=24 * 60 + 2)
+@example(begins=60, lasts=60, after=None, now=0)
 @given(begins=MINUTES, lasts=st.integers(1, 720), after=st.none() | st.integers(0, 90), now=MINUTES)
 def test_what_is_due_follows_from_the_times(begins, lasts, after, now):
     ends = begins + lasts
