@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -28,11 +29,11 @@ class Paid:
 class Bank:
     """What the probes need of nordbank."""
 
-    def __init__(self, running: Running, newcomers: int) -> None:
+    def __init__(self, running: Running, doors: Doors, newcomers: int) -> None:
         """Every cell needs managers whom no process has met yet: `newcomers` in all."""
-        self.running, self.api = running, running.api
-        self.doors = Doors(self._services())
-        guilder("restart", *self._services(), data=running.data)  # so that nobody passes by a door
+        self.running, self.api, self.doors = running, running.api, doors
+        names = services_of(running.data)
+        guilder("restart", *names, data=running.data)  # so that nobody passes by a door
         demo = running.demo["nordbank"]
         self.credentials = {
             "grant_type": "client_credentials",
@@ -52,10 +53,6 @@ class Bank:
         self.before = self.received()
         self.paid_for: dict[str, Any] = {}
         """Every payment that was told to be booked, with the probe that ordered it."""
-
-    def _services(self) -> dict[str, str]:
-        sockets = json.loads((self.running.data / "run" / "ready.json").read_text())["sockets"]
-        return {name: path for name, path in sockets.items() if name != "gateway"}
 
     def _client(self, client_id: str, secret: str) -> Client:
         return signed_in(self.api, client_id, secret)
@@ -90,6 +87,12 @@ class Bank:
         """Cents on the account that is paid to."""
         balance = self._machine.get(f"/v1/accounts/{self.creditor}/balance")
         return int(balance["booked"]["amount"].replace(".", ""))
+
+
+def services_of(data: Path) -> dict[str, str]:
+    """Where each service of a running platform listens."""
+    sockets = json.loads((data / "run" / "ready.json").read_text())["sockets"]
+    return {name: path for name, path in sockets.items() if name != "gateway"}
 
 
 def tariff() -> dict[str, Any]:

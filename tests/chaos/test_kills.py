@@ -75,8 +75,10 @@ def books():
         patch.setenv("GUILDER_IDENTITY_TOKEN_S", "3600")
         facts = up(data, "--split", "--demo")
         running = Running(data, facts["api"], {each["tenant"]: each for each in facts["demo"]})
-        yield Books(running)
-        guilder("down", data=data)
+        try:
+            yield Books(running)
+        finally:
+            guilder("down", data=data)
     shutil.rmtree(folder, ignore_errors=True)
 
 
