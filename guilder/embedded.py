@@ -239,7 +239,6 @@ def children(
                 argv,
                 ready_file=home.run / f"{name}.ready",
                 sockets=held,
-                essential=name == HOST,
                 make_way=SUCCEEDED,
             )
         )

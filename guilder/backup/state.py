@@ -73,4 +73,4 @@ class Archiving:
         if not self._started and (self._home.data / REMEMBERED).exists():
             self._started = True
             command = [sys.executable, "-m", "guilder.backup.archive", str(self._home.data)]
-            self._supervisor.start(Child(ARCHIVER, command, essential=False))
+            self._supervisor.start(Child(ARCHIVER, command))

@@ -30,8 +30,6 @@ class Child:
     """Written by the child; removed before each start."""
     sockets: Sequence[socket.socket] = ()
     """Listening sockets that the supervisor holds, so that a restart drops no connection."""
-    essential: bool = True
-    """Whether the supervisor gives up when it cannot be kept alive."""
     make_way: signal.Signals = signal.SIGTERM
     """What tells it that its successor serves."""
 

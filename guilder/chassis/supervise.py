@@ -56,9 +56,9 @@ __all__ = [
 CHECK_SECONDS = 1.0
 QUICK_SECONDS = 10.0
 """A child that dies sooner after its start than this has died quickly."""
-QUICK_DEATHS = 5
-"""After so many quick deaths in a row the supervisor gives up."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+DOUBLINGS = 6
+"""From so many quick deaths in a row on, the pause is the longest."""
 LOG_BYTES = 16 * 1024 * 1024
 SOCKETS_LINK = "sockets.link"
 """Notes where a short path to the folder is (short_path.py)."""
@@ -140,8 +140,8 @@ class Supervisor:
     def watch(self, ready_again: Callable[[Child], None] | None = None) -> None:
         """Look once: start the dead again after a pause that doubles with each quick death.
 
-        `ready_again` is told when a restarted child is ready. SuperviseError when an essential one
-        has died quickly QUICK_DEATHS times in a row.
+        Never gives up: what a child lacks (its database, a file) may come back, and nobody else
+        would notice. `ready_again` is told when a restarted child is ready.
         """
         self._look_at_successions()
         for run in list(self._runs.values()):
@@ -161,9 +161,7 @@ class Supervisor:
     def _restart(self, run: Run) -> None:
         try:
             new = self._spawn(run.child)
-        except SuperviseError:
-            if run.child.essential:
-                raise
+        except SuperviseError:  # as while an upgrade replaces the program
             run.restart_at = self._clock() + LONGEST_PAUSE
             return
         new.quick_deaths, new.announced = run.quick_deaths, False
@@ -271,13 +269,7 @@ class Supervisor:
     def _bury(self, run: Run) -> None:
         quick = self._clock() - run.since < QUICK_SECONDS
         run.quick_deaths = run.quick_deaths + 1 if quick else 0
-        if run.quick_deaths >= QUICK_DEATHS and run.child.essential:
-            raise SuperviseError(
-                f"{run.child.name} ended {run.quick_deaths} times in a row within "
-                f"{QUICK_SECONDS:g} s of its start, at last {run.how_it_ended()}; it is not "
-                f"started again. {self._said(run.child)}"
-            )
-        pause = min(FIRST_PAUSE * 2 ** min(run.quick_deaths, QUICK_DEATHS + 1), LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE * 2 ** min(run.quick_deaths, DOUBLINGS), LONGEST_PAUSE)
         run.restart_at = self._clock() + pause
 
     def _log(self, child: Child) -> Path:

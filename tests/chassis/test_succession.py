@@ -298,15 +298,15 @@ def test_a_supervisor_killed_during_a_succession_leaves_nothing_to_its_successor
     heir.release()
 
 
-# ---- who is not essential
+# ---- a child that does not stay alive
 
 
-def test_only_the_essential_end_the_supervisor(
+def test_it_is_started_again_for_ever_with_bounded_pauses(
     supervisor: Supervisor, tmp_path: Path, clock: Clock
 ) -> None:
-    supervisor.start(child(tmp_path, code=CANNOT, essential=False))
+    supervisor.start(child(tmp_path, code=CANNOT))
     pauses = []
-    for _ in range(4 * supervise.QUICK_DEATHS):
+    for _ in range(4 * supervise.DOUBLINGS):
         run = supervisor._runs["one"]
         dead(run)
         supervisor.watch()
@@ -314,8 +314,9 @@ def test_only_the_essential_end_the_supervisor(
         pauses.append(run.restart_at - clock.now)
         clock.now = run.restart_at
         supervisor.watch()
+    assert pauses[:6] == sorted(pauses[:6])
     assert pauses[-1] == pytest.approx(supervise.LONGEST_PAUSE) == max(pauses)
-    assert supervisor._runs["one"].restarts == 4 * supervise.QUICK_DEATHS
+    assert supervisor._runs["one"].restarts == 4 * supervise.DOUBLINGS
     run = supervisor._runs["one"]
     run.quick_deaths = 5_000  # a day of it
     dead(run)
@@ -329,7 +330,7 @@ def test_a_program_that_is_gone_is_tried_again_while_the_others_serve(
     """As while an upgrade replaces the interpreter."""
     program = tmp_path / "program"
     program.symlink_to(sys.executable)
-    made = Child("one", [str(program), "-S", "-c", "pass"], essential=False)
+    made = Child("one", [str(program), "-S", "-c", "pass"])
     supervisor.start(made)
     program.unlink()
     with pytest.raises(SuperviseError, match="cannot be run"):
@@ -425,7 +426,7 @@ def test_a_program_that_is_gone_fails_the_restart_alone(
 ) -> None:
     program = tmp_path / "program"
     program.symlink_to(sys.executable)
-    pid = supervisor.start(Child("one", [str(program), "-S", "-c", WAIT], essential=False))
+    pid = supervisor.start(Child("one", [str(program), "-S", "-c", WAIT]))
     program.unlink()
     asked = Asked(restart=["one"])
     assert answered(supervisor, asked) == [("one", "failed", None), (None, None, False)]
