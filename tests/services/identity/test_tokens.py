@@ -301,7 +301,8 @@ def _parts(world):
 
     store, once = world.process.stores["identity"], world.process.built["identity"].service.once
     calls = world.process.calls("identity")
-    return Parts("identity", store, once, calls, world.clock, None, world._folder, {})
+    around = (world.clock, None, world._folder, {}, world.process.directory)
+    return Parts("identity", store, once, calls, *around)
 
 
 async def test_the_self_check_finds_a_changed_key_and_a_bad_digest(direct):
