@@ -23,16 +23,23 @@ class Routes:
     def __init__(self, contracts: list[type[Contract]]) -> None:
         """Fixed segments win over parameters; two operations never share a route."""
         self._by_length: dict[int, list[tuple[list[str], Operation]]] = {}
+        self._fixed: dict[tuple[str, str], Operation] = {}
+        """Those without parameters, found at once: what is refused early is looked up here too."""
         for contract in contracts:
             for operation in contract.operations().values():
                 if operation.public:
                     parts = (PREFIX + operation.path).strip("/").split("/")
                     self._by_length.setdefault(len(parts), []).append((parts, operation))
+                    if not operation.path_fields:
+                        self._fixed[operation.method, PREFIX + operation.path] = operation
         for routes in self._by_length.values():
             routes.sort(key=lambda route: sum(part.startswith("{") for part in route[0]))
 
     def find(self, method: str, path: str) -> tuple[Operation, dict[str, str]]:
         """The operation and its path parameters; NotFound or MethodNotAllowed."""
+        fixed = self._fixed.get((method, path))
+        if fixed is not None:
+            return fixed, {}
         given = path.removeprefix("/").split("/")
         allowed: list[str] = []
         for parts, operation in self._by_length.get(len(given), ()):
