@@ -68,6 +68,7 @@ class Claim:
         self.resource: UUID = row["resource"]
         self.created_at: datetime = row["created_at"]
         self.resumed: bool = row["resumed"]
+        self._lease: datetime = row["lease_until"]
 
     async def finish(self, work: Callable[[Tx], Awaitable[A]], subject: UUID | None = None) -> A:
         """Commit the effect of `work`, the answer it returns and the end of the command.
@@ -89,20 +90,20 @@ class Claim:
     ) -> Replayed | None:
         """Commit a final refusal as the command's outcome, with the effect of `work`.
 
-        None, or the outcome of another process that ended the command first.
+        None, or the outcome of another process that ended the command first. Who lost the lease
+        meanwhile refuses nothing (InFlight): what was refused to him may be done by the other.
         """
-        try:
-            async with self._once.store.tx(self._ctx.tenant) as tx:
+        async with self._once.store.tx(self._ctx.tenant) as tx:
+            mine = await self._is_mine(tx)
+            if mine:
                 tx.resource = self.resource
                 if work is not None:
                     await work(tx)
                 await self._once.settle(tx, self._operation, self._ctx, problem.status, problem)
-        except _EndedElsewhere:
-            return await self.outcome()
-        return None
+        return None if mine else await self.outcome()
 
     async def outcome(self) -> Replayed:
-        """How another process ended the command."""
+        """How another process ended the command; InFlight while it works on it."""
         async with self._once.store.tx(self._ctx.tenant) as tx:
             return await self._once.outcome(tx, self._ctx)
 
@@ -113,19 +114,32 @@ class Claim:
     ) -> None:
         """Give the lease back after an outage: a repeat resumes at once, or `after` a while.
 
-        Wait where a call that was given up may still take effect elsewhere.
+        Wait where a call that was given up may still take effect elsewhere. Nothing is written
+        where another process has taken the command over, or has ended it.
         """
         async with self._once.store.tx(self._ctx.tenant) as tx:
+            if not await self._is_mine(tx):
+                return
             if work is not None:
                 await work(tx)
             await tx.execute(
-                "UPDATE command SET lease_until=$4"
-                " WHERE tenant=$1 AND principal=$2 AND key=$3 AND status IS NULL",
+                "UPDATE command SET lease_until=$4 WHERE tenant=$1 AND principal=$2 AND key=$3",
                 self._ctx.tenant,
                 self._ctx.principal.id,
                 self._ctx.key,
                 tx.at + after,
             )
+
+    async def _is_mine(self, tx: Tx) -> bool:
+        """Whether the lease is still this attempt's, and stays so until the commit."""
+        found = await tx.value(
+            "SELECT lease_until FROM command WHERE tenant=$1 AND principal=$2 AND key=$3"
+            " AND status IS NULL FOR UPDATE",
+            self._ctx.tenant,
+            self._ctx.principal.id,
+            self._ctx.key,
+        )
+        return bool(found == self._lease)
 
 
 class _EndedElsewhere(Exception):
@@ -189,7 +203,7 @@ class Once:
             taken = await tx.row(
                 "UPDATE command SET lease_until=$4 WHERE tenant=$1 AND principal=$2 AND key=$3"
                 " AND status IS NULL AND lease_until<=$5 AND hash=$6"
-                " RETURNING resource, created_at, true AS resumed",
+                " RETURNING resource, created_at, lease_until, true AS resumed",
                 ctx.tenant,
                 ctx.principal.id,
                 ctx.key,
@@ -252,7 +266,7 @@ class Once:
             "INSERT INTO command"
             " (tenant, principal, key, operation, hash, resource, lease_until, created_at)"
             " VALUES ($1,$2,$3,$4,$5,$6,$7,$8) ON CONFLICT DO NOTHING"
-            " RETURNING resource, created_at, false AS resumed",
+            " RETURNING resource, created_at, lease_until, false AS resumed",
             ctx.tenant,
             ctx.principal.id,
             ctx.key,
@@ -269,15 +283,11 @@ class Once:
             raise KeyReused(
                 f"the key was first used for {row['operation']}", resource=str(row["resource"])
             )
-        if row["status"] is None:
-            left = (row["lease_until"] - tx.at).total_seconds()
-            soon = min(max(1, int(left) + 1), ASK_AGAIN)
-            raise InFlight(retry_after=soon, resource=str(row["resource"]))
-        return await self._replayed(ctx, row)
+        return await self._replayed(tx, ctx, row)
 
     async def outcome(self, tx: Tx, ctx: Context) -> Replayed:
-        """The stored outcome of a command that has ended."""
-        return await self._replayed(ctx, await self._row(tx, ctx))
+        """The stored outcome of a command that has ended; InFlight for any other."""
+        return await self._replayed(tx, ctx, await self._row(tx, ctx))
 
     async def _row(self, tx: Tx, ctx: Context) -> Any:
         row = await tx.row(
@@ -290,7 +300,11 @@ class Once:
             raise Unavailable("the key has just been forgotten", retry_after=1)
         return row
 
-    async def _replayed(self, ctx: Context, row: Any) -> Replayed:
+    async def _replayed(self, tx: Tx, ctx: Context, row: Any) -> Replayed:
+        if row["status"] is None:
+            left = (row["lease_until"] - tx.at).total_seconds()
+            soon = min(max(1, int(left) + 1), ASK_AGAIN)
+            raise InFlight(retry_after=soon, resource=str(row["resource"]))
         raw = bytes(row["answer"])
         if row["subject"] is not None and self._sealer is not None:
             raw = await self._sealer.open(ctx.tenant, row["subject"], "command.answer", raw)

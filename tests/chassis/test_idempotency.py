@@ -105,6 +105,26 @@ async def test_what_was_stored_first_is_what_every_repeat_gets(direct, once):
     assert (await slow.refuse(Forbidden())).status == 200
 
 
+async def test_who_lost_the_lease_neither_refuses_nor_gives_it_back(direct, once):
+    """What is refused to a process that hung may be done by the one that took over."""
+    ctx, request, wrote = somebody(955).ctx(), wanted(), []
+
+    async def work(tx):
+        wrote.append(tx.resource)
+
+    slow = await once.claim(OPERATION, ctx, request)
+    with later(direct, seconds=LEASE.total_seconds()):
+        fast = await once.claim(OPERATION, ctx, request)
+        with pytest.raises(InFlight):
+            await slow.refuse(Forbidden(), work)
+        await slow.release(work=work)
+        with pytest.raises(InFlight):  # it is still the other's
+            await once.claim(OPERATION, ctx, request)
+        assert wrote == []
+        answer = await end(fast)
+    assert read(await once.claim(OPERATION, ctx, request)) == answer
+
+
 async def test_a_final_refusal_is_an_outcome_and_a_released_claim_is_none(once):
     ctx, request = somebody(956).ctx(), wanted()
     claim = await once.claim(OPERATION, ctx, request)
