@@ -236,9 +236,11 @@ class Process:
                 self._tasks.append(asyncio.create_task(self._sweep(sweep)))
 
     async def _sweep(self, sweep: Sweep) -> None:
-        while True:
+        """Sweep until this process leaves; what ends a sweep at work may be lost in its errors."""
+        while not self.draining:
             await sweep.once()
-            await self._clock.sleep(sweep.every)
+            if not self.draining:
+                await self._clock.sleep(sweep.every)
 
     async def settle(self) -> None:
         """Let every follower catch up, then hear the directory; for tests without background."""
@@ -259,6 +261,7 @@ class Process:
 
     async def stop(self) -> None:
         """Stop followers and sweeps, close the stores."""
+        self.draining = True
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:

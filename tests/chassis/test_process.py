@@ -1,0 +1,30 @@
+"""What a process keeps going, and how that ends."""
+
+import asyncio
+
+from guilder.chassis.clock import Clock
+from guilder.chassis.process import Built, Process, Sweep
+from guilder.contracts.declare import Contract
+
+
+async def test_a_sweep_that_loses_its_end_in_an_error_does_not_hold_the_process_up(tmp_path):
+    """A payment that is given up writes so; where that fails, nobody hears of the cancellation."""
+    rounds, at_work = [], asyncio.Event()
+
+    async def work() -> None:
+        rounds.append(len(rounds))
+        if len(rounds) > 1:
+            raise asyncio.CancelledError
+        at_work.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise OSError("the database is down") from None
+
+    process = Process({}, {}, tmp_path, Clock(), {})
+    process.built["payments"] = Built(Contract(), sweeps=[Sweep(0.0, work)])
+    process._begin()
+    await at_work.wait()
+    process.leave()
+    await process.stop()
+    assert rounds == [0]
