@@ -42,6 +42,10 @@ TransferCode = Literal[
 Partner = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]{0,11}(?!\n)$")]
 Floor = Annotated[int, msgspec.Meta(ge=-(10**15), le=10**15)]
 
+BOOKED_WITHIN = 20.0
+"""Seconds within which an entry that has arrived is in the books, or never will be by this call:
+whoever finds nothing there later knows that nothing comes any more."""
+
 
 class OpenAccount(Request, frozen=True, kw_only=True):
     """A place in the chart of accounts.

@@ -45,7 +45,9 @@ class _Job:
         self.calls = calls
         self.answers: list[Answer] = [Internal()] * len(calls)
         self.left = len(calls)
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.until = loop.time() + v1.BOOKED_WITHIN
+        self.done: asyncio.Future[None] = loop.create_future()
 
     def answer(self, i: int, answer: Answer) -> None:
         """Note one answer; the last one wakes the caller."""
@@ -95,18 +97,23 @@ class Batches:
         try:
             while self._waiting:
                 taken = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-                answers = await self._decide([job.calls[i] for job, i in taken])
+                until = taken[0][0].until  # who came first waits for the shortest
+                answers = await self._decide([job.calls[i] for job, i in taken], until)
                 for (job, i), answer in zip(taken, answers, strict=True):
                     job.answer(i, answer)
         finally:
             self._task = None
 
-    async def _decide(self, calls: list[Submitted]) -> list[Answer]:
-        """One transaction; never raises. After a lost session once more: ids make it safe."""
+    async def _decide(self, calls: list[Submitted], until: float) -> list[Answer]:
+        """One transaction, none after `until`; never raises.
+
+        After a lost session once more: ids make it safe.
+        """
         HERE.set(("ledger", calls))  # the task was begun by another request
         for again in (True, False):
             try:
-                return await self._book(calls)
+                async with asyncio.timeout_at(until):
+                    return await self._book(calls)
             except Problem as problem:
                 return [problem] * len(calls)
             except OUTAGES as error:
@@ -116,7 +123,7 @@ class Batches:
                 if len(calls) == 1:
                     return [Internal()]
                 # One entry that cannot be written must not take the others with it.
-                return [(await self._decide([call]))[0] for call in calls]
+                return [(await self._decide([call], until))[0] for call in calls]
         return [Unavailable("the ledger's database does not answer", retry_after=1)] * len(calls)
 
     async def _book(self, calls: list[Submitted]) -> list[Answer]:

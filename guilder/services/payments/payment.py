@@ -28,7 +28,7 @@ SETTLING = timedelta(seconds=10)
 """How long nobody tries again after a question to the ledger was given up: mostly it is settled
 there by then."""
 
-FENCE = timedelta(seconds=LIFETIME + 10)
+FENCE = timedelta(seconds=LIFETIME + ledger.BOOKED_WITHIN + 10)
 """How long a question to the ledger that was given up may still take effect there, wherever it was
 held up: its call token has run out by then, and what was begun with it has ended. Until then the
 payment may end as booked, never as refused."""

@@ -216,3 +216,18 @@ async def test_two_ledgers_on_one_database_never_interleave_a_batch(
     assert [row["prev"] for row in chain[1:]] == [row["hash"] for row in chain[:-1]]
     spent = 100_000 - await near.booked(account)
     assert len(booked) <= spent <= 80
+
+
+async def test_what_hangs_too_long_is_never_booked(near, superuser, monkeypatch):
+    """As while a migration makes an index: everybody reads, and nobody writes."""
+    monkeypatch.setattr(v1, "BOOKED_WITHIN", 0.3)
+    account, cash = await near.funded(100)
+    async with superuser.transaction():
+        await superuser.execute("LOCK TABLE transfer IN SHARE MODE")
+        async with asyncio.timeout(5):
+            answers = await asyncio.gather(*(near.submit([move(account, cash, 1)]) for _ in "ab"))
+        assert [answer.code for (answer,) in answers] == ["unavailable"] * 2
+    assert await near.booked(account) == 100
+    monkeypatch.undo()
+    await near.book(move(account, cash, 1))
+    assert await near.booked(account) == 99

@@ -12,6 +12,7 @@ from guilder.contracts.errors import InFlight, Internal, Unavailable
 from guilder.contracts.ledger.v1 import InsufficientFunds
 from guilder.contracts.payments import v1
 from guilder.contracts.pricing.v1 import Tier
+from guilder.services.payments.payment import FENCE, LONGEST
 
 STEPS = ["resolve", "allow", "price", "fees", "today", "book"]
 FEE = Tier(flat=eur("0.50"))
@@ -166,7 +167,7 @@ async def test_the_sweep_asks_for_the_right_again(direct, monkeypatch):
     with later(desk, seconds=31):  # the dead attempt's question may still be on its way
         await resume_all(desk)
         assert (await state_of(desk))["state"] == "waiting"
-    with later(desk, seconds=51):
+    with later(desk, seconds=FENCE.total_seconds() + LONGEST + 1):
         await resume_all(desk)
     with pytest.raises(UnknownAccount):
         await desk.public().create(ctx, desk.order("20.00"))
