@@ -82,6 +82,8 @@ class World:
         )
         world = cls(process, clock, folder)
         await process.start(background=False)
+        if "registry" in names:
+            await process.directory.refresh()
         await world._serve()
         return world
 

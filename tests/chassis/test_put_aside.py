@@ -4,6 +4,7 @@ import pytest
 import pytest_asyncio
 
 from guilder.chassis.contract import convert, plain
+from guilder.chassis.directory import DirectoryFollower
 from guilder.chassis.testing import make_bank, new_id, somebody
 from guilder.contracts.access import v1
 from guilder.contracts.registry.windows import SetReadOnly, WindowId
@@ -112,3 +113,20 @@ async def test_operators_own_proposals_are_executed_whatever_is_in_force(desk):
     held = await approved(desk, bank)
     assert await state(desk, bank, held) == "approved"
     assert somebody(bank.number).tenant == bank.number
+
+
+async def test_a_process_that_has_heard_nothing_yet_puts_it_aside(desk, monkeypatch):
+    """It started while the registry was gone: read-only mode may be on."""
+    bank, follower = await make_bank(desk.world), desk.world.process.directory
+    with monkeypatch.context() as patch:
+        patch.setattr(follower, "latest", DirectoryFollower(None, None, desk.world.clock).latest)
+        patch.setattr(follower, "refresh", nothing)
+        proposal = await approved(desk, bank)
+        await resume(desk)
+        assert await state(desk, bank, proposal) == "approved"
+    await resume(desk)
+    assert await state(desk, bank, proposal) == "executed"
+
+
+async def nothing() -> None:
+    """No answer."""

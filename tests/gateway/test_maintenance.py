@@ -6,6 +6,7 @@ from datetime import timedelta
 import msgspec
 import pytest_asyncio
 
+from guilder.chassis.directory import DirectoryFollower
 from guilder.contracts.registry.windows import SetReadOnly, WindowId
 from guilder.gateway.settings import GatewaySettings
 from tests.gateway.door import Door, key, read
@@ -234,3 +235,15 @@ async def test_the_status_page_says_what_everyone_may_know(door, desk):
     assert b"Read-only" in (await door.send("GET", "/status")).body
     reply = await door.send("POST", "/status")
     assert (reply.status, reply.headers["allow"]) == (405, "GET, HEAD")
+
+
+async def test_a_door_that_has_heard_nothing_yet_changes_nothing(door, desk, monkeypatch):
+    """It started while the registry was gone: read-only mode may be on."""
+    bank, _ = await door.bank()
+    token, follower = await door.client(bank, "manager"), desk.world.process.directory
+    with monkeypatch.context() as patch:
+        patch.setattr(follower, "latest", DirectoryFollower(None, None, desk.world.clock).latest)
+        reply = await door.send("POST", "/v1/parties", PARTY, token, key())
+        assert (reply.status, read(reply)["code"]) == (503, "unavailable")
+        assert (await door.send("GET", "/v1/parties", token=token)).status == 200
+    assert (await door.send("POST", "/v1/parties", PARTY, token, key())).status == 201

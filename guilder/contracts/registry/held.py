@@ -13,7 +13,7 @@ from uuid import UUID
 
 from guilder.contracts.context import PLATFORM
 from guilder.contracts.declare import Operation
-from guilder.contracts.errors import Problem
+from guilder.contracts.errors import Problem, Unavailable
 from guilder.contracts.registry.v1 import Directory
 from guilder.contracts.registry.windows import OpenWindow, ReadOnlyMode, UnderMaintenance
 
@@ -34,9 +34,10 @@ class Hold:
     """What holds a command back: a window or a read-only switch, by its id.
 
     `problem` is how it is refused; None = take it in, and do it when the window is over.
+    Without an id: nobody knows yet whether there is anything.
     """
 
-    id: UUID
+    id: UUID | None
     problem: Problem | None
 
 
@@ -44,6 +45,9 @@ def held(operation: Operation, tenant: int, directory: Directory, now: datetime)
     """What holds a command of a tenant back now; None = go on."""
     if not operation.command or _operates(operation, tenant):
         return None
+    if directory.generation < 0:  # a process that started while the registry was gone
+        unheard = "what may be written now has not been heard since this process started"
+        return Hold(None, Unavailable(unheard, retry_after=1))
     for switch in directory.read_only:
         if switch.tenant in (PLATFORM, tenant):
             problem = ReadOnlyMode("an operator has switched writing off", retry_after=ASK_AGAIN_S)
