@@ -126,14 +126,14 @@ class Maintenance(v1.Registry):
         """Move the end, at most MOST_EXTENSIONS times and within the longest length; say so."""
         row = await self._lock(tx, ctx, request.window_id, "scheduled", "in_progress")
         _clean(request.reason)
-        ends_at = utc(request.ends_at)
-        if ends_at <= row["ends_at"]:
+        if request.ends_at <= row["ends_at"]:
             raise windows.WindowTimes("it would not end later than it does", at="$.ends_at")
         if row["extensions"] >= MOST_EXTENSIONS:
             raise windows.WindowStateForbids(f"it was extended {MOST_EXTENSIONS} times already")
-        problem = window.length_fault(row["begins_at"], ends_at, self.rules)
+        problem = window.length_fault(row["begins_at"], request.ends_at, self.rules)
         if problem is not None:
             raise problem
+        ends_at = utc(request.ends_at)  # near its beginning by now: the calendar ends elsewhere
         await binding_store.next_generation(tx)
         scope = row["number"], row["service"]
         await _check_overlap(tx, *scope, row["begins_at"], ends_at, besides=row["id"])

@@ -1,6 +1,6 @@
 """Planned downtime through the contract, in the three modes."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 import pytest_asyncio
@@ -118,21 +118,23 @@ async def test_an_extension_is_announced_and_bounded(desk):
     window = await desk.window(tenant=bank.slug)
     await desk.pass_by(days=4)
 
-    async def extend(**later):
+    async def extend(ends_at=None, **later):
         return await desk.registry.extend_window(
             desk.who.ctx(),
             windows.ExtendWindow(
                 window_id=window.id,
-                ends_at=window.ends_at + timedelta(**later),
+                ends_at=ends_at or window.ends_at + timedelta(**later),
                 reason="The copy takes longer",
             ),
         )
 
-    for wrong, problem in (
-        ({"hours": 0}, windows.WindowTimes),
-        ({"hours": 11}, windows.WindowTimes),
+    for wrong in (
+        {"hours": 0},
+        {"hours": 11},
+        {"ends_at": datetime.fromisoformat("0001-01-01T00:00:00+14:00")},  # has no UTC
+        {"ends_at": datetime.fromisoformat("9999-12-31T23:59:59-14:00")},
     ):
-        with pytest.raises(problem):
+        with pytest.raises(windows.WindowTimes):
             await extend(**wrong)
     for hours in (1, 2, 3):
         made = await extend(hours=hours)
