@@ -57,14 +57,19 @@ def backup_command(folder: Path, vault: Path | None, keep: int, data: Path, as_j
                 "these databases are external: back them up with the tools of their servers, and "
                 "the secrets folder with those of the vault"
             )
+        sides = [(folder / "data").absolute(), (vault or folder / "vault").absolute()]
+        if any(side.resolve().is_relative_to(home.data.resolve()) for side in sides):
+            raise BackupError(
+                f"the backup would lie in {data} and be lost with it; name a folder elsewhere"
+            )
         state = read_state(home.run)
         if state is None or not state.alive:
             raise BackupError(f"no platform is running in {data}; start it with `guilder up`")
-        books, keys = (folder / "data").absolute(), vault
+        books, keys = sides[0], vault
         before = read(home.data / REMEMBERED, Remembered)
         if keys is None and before is not None and before.data == str(books):
             keys = Path(before.vault)
-        return take(home, books, (keys or folder / "vault").absolute(), keep, Bar())
+        return take(home, books, keys.absolute() if keys else sides[1], keep, Bar())
 
     _run("backup", work, _taken, as_json)
 
@@ -80,7 +85,7 @@ def _taken(taken: Taken) -> str:
         f"verified in {taken.seconds} s.\n"
         f"  data    {taken.data}\n  keys    {taken.vault}\n"
         f"Archived until {iso(taken.archived_until)}, and from now on. "
-        f"{len(taken.kept)} base backups are kept.\n"
+        f"Base backups kept: {len(taken.kept)}.\n"
         "Keep the folder of the keys where no thief of the data finds it."
     )
 

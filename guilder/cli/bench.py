@@ -1,14 +1,29 @@
 """`guilder bench …`."""
 
 import json
+import math
 import signal
 import sys
+from typing import Any
 
 import click
 import msgspec
 
 from guilder.bench import overload, payments
 from guilder.cli.platform import json_option
+
+
+class Number(click.FloatRange):
+    """A number of a range; `nan`, which is in none and above and below nothing, is refused."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number, or what click says of one out of range."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
 
 
 @click.group()
@@ -28,7 +43,7 @@ def bench() -> None:
     "--seconds",
     default=8.0,
     show_default=True,
-    type=click.FloatRange(1, 3600),
+    type=Number(1, 3600),
     help="Length of each part of a round.",
 )
 @click.option(
@@ -42,7 +57,7 @@ def bench() -> None:
     "--hot-share",
     default=0.0,
     show_default=True,
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     help="Share debited from one account.",
 )
 @json_option
@@ -80,14 +95,14 @@ def payments_command(
     "--seconds",
     default=8.0,
     show_default=True,
-    type=click.FloatRange(1, 3600),
+    type=Number(1, 3600),
     help="Length of each part of a round.",
 )
 @click.option(
     "--times",
     default=5.0,
     show_default=True,
-    type=click.FloatRange(1, 50),
+    type=Number(1, 50),
     help="Load that is offered, in peaks.",
 )
 @json_option

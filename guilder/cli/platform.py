@@ -102,7 +102,8 @@ def fail(problem: Problem, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(problem.document()))
     more = "" if problem.detail == problem.title else f": {problem.detail}"
-    click.echo(f"{problem.title}{more}\n{problem.fix}", err=True)
+    where = f", at {problem.at}" if problem.at else ""
+    click.echo(f"{problem.title}{more}{where}\n{problem.fix}", err=True)
     sys.exit(1)
 
 

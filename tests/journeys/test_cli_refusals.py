@@ -29,6 +29,10 @@ def refused(*argv):
         (["bench", "payments", "--clients", "0"], "--clients"),
         (["bench", "payments", "--seconds", "-1"], "--seconds"),
         (["bench", "payments", "--hot-share", "2"], "--hot-share"),
+        (["bench", "overload", "--seconds", "nan"], "nan is not a number"),
+        (["bench", "overload", "--times", "nan"], "nan is not a number"),
+        (["backup", "here/b", "--data", "here"], "would lie in here"),
+        (["backup", "there", "--vault", "here/b", "--data", "here"], "would lie in here"),
         (["token", "--tenant", "a", "--user", "b", "--data", "/nowhere"], "guilder up"),
         (["status", "--data", "/nowhere"], "guilder up"),
         (["restart", "pricing", "--data", "/nowhere"], "guilder up"),
@@ -44,6 +48,13 @@ def refused(*argv):
 )
 def test_wrong_arguments_end_with_a_sentence(argv, said):
     assert said in refused(*argv)
+
+
+def test_a_wrong_value_is_named(platform):
+    bind = ("binding", "bind", "nordbank", "pricing", "one", "unix:/x")
+    done = guilder(*bind, data=platform.data, check=False)
+    assert done.returncode == 1
+    assert "at $.version" in done.stderr
 
 
 def test_a_taken_port_is_named_before_anything_starts(tmp_path):
