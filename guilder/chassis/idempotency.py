@@ -9,7 +9,7 @@ import functools
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
-from typing import Any, Concatenate, Protocol, TypeVar
+from typing import Any, Concatenate, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -51,12 +51,6 @@ class Accepted(msgspec.Struct, frozen=True):
     """
 
     answer: Any
-
-
-class HasOnce(Protocol):
-    """What the decorators need of a service."""
-
-    once: "Once"
 
 
 class Claim:

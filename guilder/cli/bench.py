@@ -26,26 +26,30 @@ class Number(click.FloatRange):
         return number
 
 
-@click.group()
-def bench() -> None:
-    """Measure ratios against a yardstick of the same run, on a throw-away platform."""
-
-
-@bench.command("payments")
-@click.option(
+rounds_option = click.option(
     "--rounds",
     default=3,
     show_default=True,
     type=click.IntRange(1, 100),
     help="Interleaved rounds; median counts.",
 )
-@click.option(
+seconds_option = click.option(
     "--seconds",
     default=8.0,
     show_default=True,
     type=Number(1, 3600),
     help="Length of each part of a round.",
 )
+
+
+@click.group()
+def bench() -> None:
+    """Measure ratios against a yardstick of the same run, on a throw-away platform."""
+
+
+@bench.command("payments")
+@rounds_option
+@seconds_option
 @click.option(
     "--clients",
     default=64,
@@ -84,20 +88,8 @@ def payments_command(
 
 
 @bench.command("overload")
-@click.option(
-    "--rounds",
-    default=3,
-    show_default=True,
-    type=click.IntRange(1, 100),
-    help="Interleaved rounds; median counts.",
-)
-@click.option(
-    "--seconds",
-    default=8.0,
-    show_default=True,
-    type=Number(1, 3600),
-    help="Length of each part of a round.",
-)
+@rounds_option
+@seconds_option
 @click.option(
     "--times",
     default=5.0,

@@ -187,21 +187,25 @@ class Reverse(Request, frozen=True, kw_only=True):
     reason: Reason
 
 
+What = Literal[
+    "received",
+    "resumed",
+    "waiting",
+    "allowed",
+    "priced",
+    "booked",
+    "refused",
+    "reversed",
+    "repeated",
+]
+"""What happens to a payment."""
+
+
 class ActivityLine(Answer, frozen=True, kw_only=True):
     """One thing that happened to a payment."""
 
     at: datetime
-    what: Literal[
-        "received",
-        "resumed",
-        "waiting",
-        "allowed",
-        "priced",
-        "booked",
-        "refused",
-        "reversed",
-        "repeated",
-    ]
+    what: What
     detail: str
 
 

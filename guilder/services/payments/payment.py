@@ -59,17 +59,6 @@ QUOTE_HOLDS = timedelta(minutes=5)
 REPEATS_SHOWN = 20
 MAX_REMITTANCE = 140
 
-What = Literal[
-    "received",
-    "resumed",
-    "waiting",
-    "allowed",
-    "priced",
-    "booked",
-    "refused",
-    "reversed",
-    "repeated",
-]
 Cause = Literal["order", "repeat", "sweep"]
 
 _SILENT: dict[v1.Part, str] = {
@@ -117,7 +106,7 @@ class Attempt:
     """When an attempt before asked the ledger and got no answer; until FENCE has passed since and
     the books were read again, nothing may end as refused."""
     decisions: list[v1.Decided] = field(default_factory=list)
-    lines: list[tuple[datetime, What, str]] = field(default_factory=list)
+    lines: list[tuple[datetime, v1.What, str]] = field(default_factory=list)
 
     def go_on(self, left: Any) -> None:
         """Take over what attempts before left; one that left no word may have asked as well."""
@@ -131,11 +120,11 @@ class Attempt:
         if self.unsettled is not None and looked_at >= self.unsettled + FENCE:
             self.unsettled = None
 
-    def say(self, at: datetime, what: What, detail: str) -> None:
+    def say(self, at: datetime, what: v1.What, detail: str) -> None:
         """Note a line of the activity."""
         self.lines.append((at, what, detail))
 
-    def decide(self, decided: v1.Decided, at: datetime, what: What | None = None) -> None:
+    def decide(self, decided: v1.Decided, at: datetime, what: v1.What | None = None) -> None:
         """Note a decision, and a line of the activity if it is worth one."""
         self.decisions.append(decided)
         if what is not None:

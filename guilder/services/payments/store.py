@@ -18,7 +18,6 @@ from guilder.services.payments.payment import (
     WAITS_LONG,
     Attempt,
     Cause,
-    What,
     pause,
 )
 
@@ -183,7 +182,7 @@ async def end(
     )
 
 
-async def say(tx: Tx, tenant: int, payment: UUID, what: What, detail: str) -> None:
+async def say(tx: Tx, tenant: int, payment: UUID, what: v1.What, detail: str) -> None:
     """Add a line to a payment's activity."""
     await tx.execute(
         "INSERT INTO activity (tenant, payment, at, what, detail) VALUES ($1,$2,$3,$4,$5)",
