@@ -1,10 +1,8 @@
 """Every cell of degradation.toml, tried on a platform of one process a service."""
 
 import json
-import shutil
-import tempfile
 import time
-from pathlib import Path
+from contextlib import closing
 
 import pytest
 
@@ -13,8 +11,8 @@ from guilder.contracts.catalogue import all_contracts
 from tests.chaos.bank import Bank, services_of
 from tests.chaos.doors import FAULTS, Doors
 from tests.chaos.probes import Tried, fresh, tried
-from tests.journeys.bare_hands import guilder, up
-from tests.journeys.conftest import Running
+from tests.journeys.bare_hands import guilder
+from tests.journeys.conftest import demo
 from tools import degradation
 
 pytestmark = pytest.mark.slow
@@ -40,19 +38,10 @@ SAID = {
 
 @pytest.fixture(scope="module")
 def bank():
-    folder = Path(tempfile.mkdtemp(prefix="guilder-chaos-"))
-    data = folder / "data"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GUILDER_IDENTITY_TOKEN_S", "3600")
-        facts = up(data, "--split", "--demo")
-        running = Running(data, facts["api"], {each["tenant"]: each for each in facts["demo"]})
-        doors = Doors(services_of(data))
-        try:
+        with demo("--split") as running, closing(Doors(services_of(running.data))) as doors:
             yield Bank(running, doors, newcomers=ROUNDS)
-        finally:
-            doors.close()
-            guilder("down", data=data)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize(("service", "fault"), CELLS)

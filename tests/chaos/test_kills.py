@@ -2,18 +2,15 @@
 
 import json
 import os
-import shutil
 import signal
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
 from guilder.chassis.testing import soon
 from guilder.contracts.catalogue import all_contracts
 from tests.journeys.bare_hands import Client, guilder, up
-from tests.journeys.conftest import Running
+from tests.journeys.conftest import demo
 from tests.journeys.load import Load
 from tools import degradation
 
@@ -69,17 +66,10 @@ class Books:
 
 @pytest.fixture(scope="module")
 def books():
-    folder = Path(tempfile.mkdtemp(prefix="guilder-kills-"))
-    data = folder / "data"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GUILDER_IDENTITY_TOKEN_S", "3600")
-        facts = up(data, "--split", "--demo")
-        running = Running(data, facts["api"], {each["tenant"]: each for each in facts["demo"]})
-        try:
+        with demo("--split") as running:
             yield Books(running)
-        finally:
-            guilder("down", data=data)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize("name", list(all_contracts()))

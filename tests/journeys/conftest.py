@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,20 @@ class Running:
         return person(self.api, self.data, tenant, login)
 
 
-@pytest.fixture(scope="session", params=TOPOLOGIES)
-def platform(request):
+@contextmanager
+def demo(*options):
+    """A platform of its own with the demo's banks; it ends whatever happens."""
     folder = Path(tempfile.mkdtemp(prefix="guilder-journey-"))
     data = folder / "data"
-    facts = up(data, "--demo", *TOPOLOGIES[request.param])
-    yield Running(data, facts["api"], {bank["tenant"]: bank for bank in facts["demo"]})
-    guilder("down", data=data)
-    shutil.rmtree(folder, ignore_errors=True)
+    facts = up(data, "--demo", *options)
+    try:
+        yield Running(data, facts["api"], {bank["tenant"]: bank for bank in facts["demo"]})
+    finally:
+        guilder("down", data=data)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", params=TOPOLOGIES)
+def platform(request):
+    with demo(*TOPOLOGIES[request.param]) as running:
+        yield running
