@@ -107,13 +107,19 @@ def fail(problem: Problem, as_json: bool) -> None:
     sys.exit(1)
 
 
+class NotRunning(Unavailable):
+    """The command needs a running platform."""
+
+    fix = "Start it with `guilder up`, or name another one with `--data`."
+
+
 def with_platform(data: Path, as_json: bool, work: Callable[[Platform], Awaitable[A]]) -> A:
     """Run `work` against the running platform; says what to do when there is none."""
 
     async def run() -> A:
         home = Home(data.absolute())
         if not home.ready.exists():
-            raise Unavailable(f"no platform is running in {data}; start it with `guilder up`")
+            raise NotRunning(f"no platform is running in {data}")
         platform = Platform(home)
         try:
             return await work(platform)
