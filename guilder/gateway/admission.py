@@ -66,8 +66,8 @@ class Limiter:
         """Whether a request would be admitted now. The platform's operators always are.
 
         The bound is for new work of tenants at or above their fair share. Reads may pass it by a
-        tenth, and tenants below their share by four: so they find room beside a tenant that fills
-        the bound alone, even when it has just come down.
+        tenth, and tenants below their share by four tenths: so they find room beside a tenant that
+        fills the bound alone, even when it has just come down.
         """
         if tenant == PLATFORM:
             return True
