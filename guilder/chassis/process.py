@@ -3,7 +3,6 @@ and sweeps going. Which services those are, and where the others are, is told by
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -264,8 +263,7 @@ class Process:
         self.draining = True
         for task in self._tasks:
             task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        # whatever one of them ends with keeps no store open
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self.bindings.replace([])
         await asyncio.gather(*(store.close() for store in self.stores.values()))
