@@ -25,6 +25,7 @@ def shortcomings(result):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_at_five_times_the_capacity_work_goes_on():
     plan = overload.Plan(rounds=1, seconds=6.0, peak_clients=(32,))
     for _ in range(TRIES):
