@@ -21,7 +21,7 @@ from guilder.contracts.catalogue import all_contracts
 from guilder.contracts.context import PLATFORM, Context, Principal
 from guilder.contracts.errors import Unavailable
 from guilder.contracts.identity.v1 import Authenticated, InvalidToken
-from guilder.contracts.registry.v1 import Registry
+from guilder.contracts.registry.v1 import Directory, Registry
 from guilder.gateway.admission import Limiter, Overloaded
 from guilder.gateway.app import Gateway
 from guilder.gateway.authenticate import Authenticator
@@ -77,6 +77,7 @@ class Door:
         contracts = list(all_contracts().values())
         clock = Clock()
         directory = DirectoryFollower(calls.client(Registry), calls.bindings, clock)
+        directory.latest = Directory(generation=0, bindings=[])  # heard: nothing is held back
         given = GatewaySettings(**settings)
         self.gateway = Gateway(calls, contracts, clock, given, directory)
         config = uvicorn.Config(self.gateway, lifespan="off", loop="none", **server_settings())

@@ -67,7 +67,7 @@ async def test_who_ordered_first_is_first(direct):
     desk = await open_desk(direct)
     with road(direct, Gone, "ledger"):
         made = await in_turn(desk, "60.00", "50.00", "41.00", "40.00")
-    with later(desk, seconds=60):
+    with later(desk, seconds=payment.FENCE.total_seconds() + len(made)):
         await resume_all(desk)
     assert [(await desk.read(m.id)).state for m in made] == [
         "booked",
