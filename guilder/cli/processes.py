@@ -139,7 +139,9 @@ def _table(found: list[dict[str, Any]]) -> list[str]:
         health = "ready" if process["ready"] else process.get("error") or "not ready"
         directory = process.get("directory") or {}
         if directory.get("stale"):
-            health += f", bindings stale for {directory['heard_s']:.0f} s"
+            silent = directory["heard_s"]
+            long = "since it started" if silent is None else f"for {silent:.0f} s"
+            health += f", registry not heard {long}"
         version = process.get("version", "?")
         lines.append(
             f"{process['name']:<14} {process['pid']:>7} {version:<8} {process['restarts']:>8}"

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from guilder.cli import main
+from guilder.cli.processes import _table
 from tests.journeys.bare_hands import guilder
 
 
@@ -108,3 +109,11 @@ def test_a_database_that_is_not_there_is_a_sentence(tmp_path, monkeypatch, dsn):
     assert done.returncode == 1
     assert "databases cannot be prepared" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("silent", "said"), [(None, "since it started"), (7.4, "for 7 s")])
+def test_a_process_that_does_not_hear_the_registry_is_told_of(silent, said):
+    directory = {"generation": -1, "stale": True, "heard_s": silent}
+    process = {"name": "pricing", "pid": 1, "restarts": 0, "ready": True, "directory": directory}
+    (_, line) = _table([process])
+    assert line.endswith(f"ready, registry not heard {said}")
