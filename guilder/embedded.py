@@ -129,8 +129,10 @@ def admin_of(home: Home, env: Mapping[str, str], service: str = "") -> ConnectAr
     return (home.vault_cluster() if vault else home.cluster()).superuser_dsn()
 
 
-def connect_of(home: Home, env: Mapping[str, str]) -> dict[str, ConnectArgs]:
-    """How each service logs in to its own database."""
+def connect_of(
+    home: Home, env: Mapping[str, str], services: Sequence[str]
+) -> dict[str, ConnectArgs]:
+    """How services log in to their own databases."""
     return {
         name: {
             **admin_of(home, env, name),
@@ -138,7 +140,7 @@ def connect_of(home: Home, env: Mapping[str, str]) -> dict[str, ConnectArgs]:
             "user": name,
             "password": home.secret(f"{name}.password"),
         }
-        for name in all_contracts()
+        for name in services
     }
 
 
@@ -207,7 +209,6 @@ def plan(home: Home, name: str, private: socket.socket, public: socket.socket | 
     """What a process of this platform runs."""
     together = name == HOST
     services = tuple(all_contracts()) if together else tuple({name} - {GATEWAY})
-    connect = connect_of(home, os.environ)
     return Plan(
         name=name,
         services=services,
@@ -215,15 +216,13 @@ def plan(home: Home, name: str, private: socket.socket, public: socket.socket | 
         keys=home.call_keys(),
         secrets=home.secrets,
         peers=lambda contract: Address(path=home.socket_of(contract)),
-        connect={service: connect[service] for service in services},
+        connect=connect_of(home, os.environ, services),
         public=public if together or name == GATEWAY else None,
         linger_s=TOGETHER_LINGER_S if together else ServeSettings.load().linger_s,
     )
 
 
-def children(
-    home: Home, split: bool, public: socket.socket, python: str = sys.executable
-) -> list[Child]:
+def children(home: Home, split: bool, public: socket.socket) -> list[Child]:
     """The processes of a topology, each with the sockets that it inherits and we keep."""
     made = []
     for name in processes(split):
@@ -232,7 +231,7 @@ def children(
         for sock in held:
             os.set_inheritable(sock.fileno(), True)
         descriptors = [str(sock.fileno()) for sock in held]
-        argv = [python, "-m", "guilder.embedded", str(home.data), name, *descriptors]
+        argv = [sys.executable, "-m", "guilder.embedded", str(home.data), name, *descriptors]
         made.append(
             Child(
                 name,
