@@ -86,7 +86,7 @@ def _read_keys(name: str, path: Path) -> PairKeys:
     how = f"GUILDER_SERVE_KEYS names a file; `guilder keys {name}` prints what belongs into it"
     try:
         keys = PairKeys(json.loads(path.read_text("utf-8")))
-        for caller, audience in pairs(name):
+        for caller, audience in sorted(pairs(name)):  # two starts complain of the same key
             keys.key(caller, audience)
     except OSError as error:
         raise ServeError(f"{path} cannot be read: {error.strerror}. {how}") from error

@@ -140,8 +140,9 @@ def target(tmp_path):
 
 
 def copied(bank, tmp_path):
-    """The backup, in which a file may be replaced."""
-    shutil.copytree(bank.folder, tmp_path / "copy", copy_function=os.link)
+    """The backup, in which a file may be replaced. What is just being written is not copied."""
+    drafts = shutil.ignore_patterns(".*.new")
+    shutil.copytree(bank.folder, tmp_path / "copy", copy_function=os.link, ignore=drafts)
     return Side(tmp_path / "copy" / "data"), Side(tmp_path / "copy" / "vault")
 
 
