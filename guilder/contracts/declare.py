@@ -10,7 +10,7 @@ A single operation is `(self, ctx: Context, request: In) -> Out`; a batch operat
 
 import re
 import typing
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Literal, TypeVar
@@ -64,9 +64,11 @@ class Operation:
     on: str | None
     four_eyes: bool
     waits: bool
+    replaceable: bool
     deadline_ms: int
     status: int
     sees: tuple[str, ...]
+    faults: Callable[[Any, Any], Iterator[str]] | None
     problems: tuple[type[Problem], ...]
     subject: str | None
     request: type[Any]
@@ -94,9 +96,11 @@ def operation(
     on: str | None = None,
     four_eyes: bool = False,
     waits: bool = False,
+    replaceable: bool = False,
     deadline_ms: int = 5_000,
     status: int = 200,
     sees: tuple[str, ...] = (),
+    faults: Callable[[Any, Any], Iterator[str]] | None = None,
     problems: tuple[type[Problem], ...] = (),
     subject: str | None = None,
 ) -> Callable[[F], F]:
@@ -107,8 +111,10 @@ def operation(
     the service itself must look the resource up first, or None for the whole tenant. `command` is
     True for everything but GET unless said otherwise. `waits`: what cannot be decided now is
     stored, answered with 202 and the same type, and ends later by itself. `subject` is the answer's
-    field naming the data subject whose key seals the stored answer. `sees` lists the fields an
-    edition receives.
+    field naming the data subject whose key seals the stored answer. A `replaceable` operation is
+    what an edition of somebody else's answers in place of ours: `sees` lists the fields of the
+    request that it receives, `faults` names what an answer to a request must never be (both as
+    the contract's types), whoever gives it.
     """
     method, path = route.split(" ", 1)
 
@@ -124,9 +130,11 @@ def operation(
             "on": on,
             "four_eyes": four_eyes,
             "waits": waits,
+            "replaceable": replaceable,
             "deadline_ms": deadline_ms,
             "status": status,
             "sees": sees,
+            "faults": faults,
             "problems": problems,
             "subject": subject,
             "summary": (function.__doc__ or "").strip().split("\n")[0],
@@ -251,6 +259,9 @@ def _contradiction(declared: Operation) -> str:
     rules = {
         "a batch cannot be under four eyes: a proposal holds one call": (
             declared.batch and declared.four_eyes
+        ),
+        "an edition answers batches, and sees no more than `sees` names": (
+            declared.replaceable and not (declared.batch and declared.sees)
         ),
         "a batch has no fields in its path: it is sent as one body": (
             declared.batch and bool(declared.path_fields)

@@ -1,5 +1,6 @@
 """`pricing`: what something costs. `quote` is a decision: same question, same answer."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -10,7 +11,7 @@ from guilder.contracts.accounts.v1 import Product
 from guilder.contracts.context import Context
 from guilder.contracts.declare import Answer, Answers, Batch, Contract, Request, operation
 from guilder.contracts.errors import Refused
-from guilder.contracts.values import Money
+from guilder.contracts.values import CURRENCIES, Money
 
 Percent = Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9][0-9]?|100)(\.[0-9]{1,4})?(?!\n)$")]
 """A percentage as a decimal string, at most 4 decimals: "0.25" is a quarter of a percent."""
@@ -34,11 +35,32 @@ class Question(Request, frozen=True, kw_only=True):
 
 
 class Quoted(Answer, frozen=True, kw_only=True):
-    """The fee (never negative, in the amount's currency) and the rule that gave it."""
+    """The fee and the rule that gave it, as a sentence for whoever pays it.
+
+    The fee is in the amount's currency, never negative and at most `cap(amount)`. `tariff` names
+    the tariff behind it where there is one.
+    """
 
     fee: Money
-    tariff: UUID | None
-    rule: str
+    rule: Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
+    tariff: UUID | None = None
+
+
+def cap(amount: Money) -> Money:
+    """The highest fee for an amount: the amount itself, or 100 units of its currency if more."""
+    return Money(max(amount.minor, 100 * 10 ** CURRENCIES[amount.currency]), amount.currency)
+
+
+def faults(asked: Question, quoted: Quoted) -> Iterator[str]:
+    """What a fee must never be."""
+    if quoted.fee.currency != asked.amount.currency:
+        yield f"the fee is in {quoted.fee.currency}, the amount in {asked.amount.currency}"
+    elif quoted.fee.minor < 0:
+        yield f"the fee {quoted.fee} is negative"
+    elif quoted.fee.minor > cap(asked.amount).minor:
+        yield f"the fee {quoted.fee} is above the cap {cap(asked.amount)}"
+    if not quoted.rule.isprintable():
+        yield "the rule holds a character that cannot be shown"
 
 
 class Tier(Request, frozen=True, kw_only=True):
@@ -100,7 +122,9 @@ class Pricing(Contract, name="pricing", version="1.0.0-draft", kind="decision"):
         "POST /quotes",
         command=False,
         deadline_ms=1_000,
+        replaceable=True,
         sees=("operation", "product", "amount", "at"),
+        faults=faults,
     )
     async def quote(self, calls: Batch[Question]) -> Answers[Quoted]:
         """Quote a fee; without a tariff in force it is zero."""

@@ -28,6 +28,10 @@ OnFailure = Literal["closed", "fallback"]
 """What happens when a bound release does not answer: the call fails, or stock answers instead."""
 
 
+Mode = Literal["live", "canary", "shadow"]
+"""Serves the tenant; serves a stable share of its principals; is only compared with who serves."""
+
+
 class UnknownContract(NotFound):
     """No such contract."""
 
@@ -175,16 +179,25 @@ class BindingRecords(Answer, frozen=True, kw_only=True):
 
 
 class Bound(Answer, frozen=True, kw_only=True):
-    """A binding in force: where the release that serves a contract for a tenant is reached.
+    """A line of the directory: where what serves a contract for a tenant is reached.
 
-    `address` is `unix:/path` or `http://host:port`; `generation` that of the directory when the
-    binding took effect.
+    `address` is `unix:/path` or `http://host:port` of a release of ours (edition A), or the base
+    URL of another edition, which then answers with `digest`. A `canary` serves `share` percent of
+    the principals, a `shadow` is only compared. In force from `begins` to before `ends`;
+    `generation` is that of the directory when it was made or last changed.
     """
 
+    id: UUID = UUID(int=0)
     tenant: int
     contract: str
+    contract_version: str = "1.0.0"
     edition: str
     version: str
     address: str
+    digest: str | None = None
+    mode: Mode = "live"
+    share: int = 100
     on_failure: OnFailure
+    begins: datetime | None = None
+    ends: datetime | None = None
     generation: int

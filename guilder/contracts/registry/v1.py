@@ -22,6 +22,7 @@ from guilder.contracts.registry.bindings import (
     Edition as Edition,
     FallbackImpossible as FallbackImpossible,
     ForeignEdition as ForeignEdition,
+    Mode as Mode,
     NotBindable as NotBindable,
     OnFailure as OnFailure,
     ReleaseAddress as ReleaseAddress,
