@@ -65,8 +65,9 @@ MOST_RESUMED = 100
 class Executor:
     """Executes approved proposals of one service, exactly as hashed.
 
-    While a window or read-only mode holds the command back it is put aside, in writing, so that
-    what was approved elsewhere does not wait behind it; a sweep takes it up again afterwards.
+    What cannot end now is put aside, in writing, so that nothing that was approved later waits
+    behind it; a sweep takes it up again: what a window or read-only mode holds back, what met an
+    outage, and what was accepted and waits.
     """
 
     def __init__(
@@ -87,8 +88,9 @@ class Executor:
         if contract != self._endpoint.name:
             return
         proposal = UUID(event.ids["proposal"])
-        if not self._is_held(name, event.tenant):
-            await self._execute(event.tenant, proposal, name, event.request)
+        if not self._is_held(name, event.tenant) and await self._ends(
+            event.tenant, proposal, name, event.request
+        ):
             return
         async with self._store.tx(event.tenant) as tx:
             await tx.execute(
@@ -116,12 +118,9 @@ class Executor:
         return resumed
 
     async def _resume(self, tenant: int, row: Any) -> bool:
-        """Execute one; what fails for now stays, and keeps nobody else waiting."""
+        """Execute one; what does not end now stays, and keeps nobody else waiting."""
         proposal = row["proposal"]
-        try:
-            await self._execute(tenant, proposal, row["operation"], row["request"])
-        except Problem as problem:
-            log.warning("approved input waits", proposal=str(proposal), code=problem.code)
+        if not await self._ends(tenant, proposal, row["operation"], row["request"]):
             return False
         async with self._store.tx(tenant) as tx:
             await tx.execute("DELETE FROM put_aside WHERE proposal=$1", proposal)
@@ -134,8 +133,19 @@ class Executor:
         now = self._store.clock.now()
         return held(operation, tenant, self._directory.latest, now) is not None
 
-    async def _execute(self, tenant: int, proposal: UUID, name: str, request: str) -> None:
-        """Run the approved command under a key derived from the proposal, then report."""
+    async def _ends(self, tenant: int, proposal: UUID, name: str, request: str) -> bool:
+        """Execute one; False where it met an outage, or was accepted and is not decided yet."""
+        try:
+            return await self._execute(tenant, proposal, name, request)
+        except Problem as problem:
+            log.warning("approved input waits", proposal=str(proposal), code=problem.code)
+            return False
+
+    async def _execute(self, tenant: int, proposal: UUID, name: str, request: str) -> bool:
+        """Run the approved command under a key derived from the proposal, then report.
+
+        False where it was accepted and waits: how it ends is not known yet.
+        """
         system = Context(tenant=tenant, principal=SYSTEM, request=request)
         try:
             approved = await self._access.approved_input(
@@ -144,20 +154,23 @@ class Executor:
             operation, call = self._command(name, system, approved)
         except Problem as problem:
             if not problem.final:
-                raise  # an outage: the follower tries again
+                raise  # an outage
             log.error("approved input is not executed", proposal=str(proposal), code=problem.code)
             await self._report(system, proposal, None, problem)
-            return
+            return True
         if approved.state != "approved":
-            return  # executed and reported before
+            return True  # executed and reported before
         (outcome,) = await self._endpoint.dispatch(operation, self._endpoint.name, [call])
         ended = outcome.problem
+        if operation.waits and outcome.status == 202:
+            return False
         if ended is None:
             await self._report(system, proposal, getattr(outcome.value(operation), "id", None))
         elif ended.final or isinstance(ended, KeyReused):  # no repeat would end otherwise
             await self._report(system, proposal, None, ended)
         else:
             raise ended
+        return True
 
     def _command(
         self, name: str, system: Context, approved: access.ApprovedInput

@@ -104,6 +104,31 @@ async def test_one_that_fails_keeps_no_other_waiting(desk):
     assert await aside(desk, bank) == 0
 
 
+async def test_one_that_meets_an_outage_keeps_no_later_one_waiting(desk):
+    """Before the first is put aside it stands at the head of the feed."""
+    bank = await make_bank(desk.world)
+    service = desk.world.process.built["access"].service
+    whole, broken = service.grant, []
+
+    async def grant(ctx, request):
+        if broken in ([], [ctx.approval]):
+            broken[:] = [ctx.approval]
+            raise ConnectionResetError("the database is gone")
+        return await whole(ctx, request)
+
+    service.grant = grant
+    try:
+        first, second = await approved(desk, bank), await approved(desk, bank)
+        assert broken == [first.id]
+        assert [await state(desk, bank, p) for p in (first, second)] == ["approved", "executed"]
+        assert await aside(desk, bank) == 1
+    finally:
+        del service.grant
+    await resume(desk)
+    assert await state(desk, bank, first) == "executed"
+    assert await aside(desk, bank) == 0
+
+
 async def test_operators_own_proposals_are_executed_whatever_is_in_force(desk):
     await desk.registry.set_read_only(desk.who.ctx(), SetReadOnly(on=True, reason="a leak"))
     await desk.world.settle()

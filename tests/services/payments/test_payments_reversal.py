@@ -4,8 +4,11 @@ import asyncio
 
 import pytest
 from payments_desk import eur, open_desk
+from payments_outages import Gone, road
+from test_payments_crash import later, resume_all
 
 from guilder.chassis.testing import new_id
+from guilder.contracts.access import v1 as access
 from guilder.contracts.errors import Forbidden
 from guilder.contracts.payments import v1
 from guilder.contracts.pricing.v1 import Tier
@@ -103,3 +106,23 @@ async def test_a_refused_payment_has_nothing_to_reverse(world):
         await paid(desk, "900.00")
     ended = await desk.reverse(refused.value.more["payment"])
     assert (ended.state, ended.problem) == ("failed", "not-reversible")
+
+
+async def test_an_approved_reversal_that_waits_is_not_executed_before_it_is_booked(world):
+    desk = await open_desk(world)
+    made = await desk.pay().create(desk.jana.ctx(), desk.order("20.00"))
+
+    async def said():
+        for sweep in world.process.built["payments"].sweeps:
+            await sweep.work()
+        query = access.ProposalId(proposal_id=proposal.id)
+        return (await world.client(access.Access).proposal(desk.bank.manager.ctx(""), query)).state
+
+    with road(world, Gone, "ledger"):
+        proposal = await desk.reverse(made.id)
+        assert proposal.state == "approved"
+        assert await said() == "approved"
+    with later(desk, seconds=60):
+        await resume_all(desk)
+        assert await said() == "executed"
+        assert (await desk.read(made.id)).reversed_by is not None
