@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -54,6 +54,11 @@ class Restored(msgspec.Struct, frozen=True):
     """Segments of the log that were replayed, 16 MiB each."""
 
 
+SLACK = timedelta(minutes=1)
+"""How much further the data may go than the vault's archive: both are read every few seconds, one
+after the other."""
+
+
 @dataclass(frozen=True)
 class Chosen:
     """What one side is restored from."""
@@ -74,6 +79,13 @@ def restore(data: Side, vault: Side, to: datetime | None, target: Path, tell: Te
             raise BackupError(
                 f"the vault is archived until {iso(keys.archived.until)}, before {iso(to)}; "
                 "what was sealed later would not open. Name an earlier moment with --to."
+            )
+        if books.reading.reached > keys.archived.until + SLACK:
+            raise BackupError(
+                f"the data go on until {iso(books.reading.reached)}, but the vault is archived "
+                f"until {iso(keys.archived.until)} only: what was sealed with keys of the time "
+                f"between would never open. Restore with --to {iso(keys.archived.until)}, or "
+                "bring back the rest of the vault's archive."
             )
         for step, chosen in enumerate((books, keys)):
             tell("check", step, 2)

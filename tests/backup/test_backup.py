@@ -18,6 +18,7 @@ import pytest
 
 from guilder.backup.folder import (
     REMEMBERED,
+    Archived,
     BackupError,
     Remembered,
     Side,
@@ -402,6 +403,24 @@ def test_a_vault_that_was_cut_off_earlier_than_the_data_is_refused(bank, target)
             restore(*bank.sides, None, target, quiet)
     finally:
         ask(bank.home.cluster(), "DELETE FROM feed_position", database="parties")
+
+
+def test_a_vault_whose_archive_ended_long_before_the_data_is_refused(bank, target, tmp_path):
+    bank.pay()
+    bank.archived()
+    data, vault = copied(bank, tmp_path)
+    run = vault.run(read(bank.home.data / REMEMBERED, Remembered).run)
+    known = run.archived()
+    behind = Archived(known.until - timedelta(minutes=5), known.lsn)
+    (run.folder / "archived.json").unlink()
+    write(run.folder / "archived.json", behind)
+    with pytest.raises(BackupError, match=r"vault is archived until .* Restore with --to"):
+        restore(data, vault, None, target, quiet)
+    assert not target.exists()
+    near = Archived(known.until - timedelta(seconds=5), known.lsn)
+    write(run.folder / "archived.json", near)
+    restore(data, vault, None, target, quiet)
+    assert paid_in(target) == bank.expected()
 
 
 def test_names_of_moments_sort_and_name_slots():
