@@ -51,11 +51,17 @@ class Address:
         return f"unix:{self.path}" if self.path is not None else f"http://{host}:{self.port}"
 
 
+class TooLarge(OSError):
+    """The answer is larger than whoever asked can take."""
+
+
 @dataclass
 class Reply:
     """An HTTP answer as the parser builds it."""
 
     parser: Any = None
+    most: int | None = None
+    """The largest body that is taken, in bytes; None = MAX_ANSWER."""
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     parts: list[bytes] = field(default_factory=list)
@@ -76,7 +82,7 @@ class Reply:
         if self.done:
             return
         self.size += len(data)
-        if self.size > MAX_ANSWER:
+        if self.size > (MAX_ANSWER if self.most is None else self.most):
             self.too_large = True
         else:
             self.parts.append(data)
@@ -96,6 +102,31 @@ class Reply:
 
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+HEADROOM = 64 * 1024
+"""How many bytes of an answer may be no body: status, headers, sizes of chunks."""
+
+
+async def exchange(stream: Stream, data: bytes, reply: Reply) -> None:
+    """Send a request and read its answer into `reply`; OSError for what is no HTTP, or no answer.
+
+    TooLarge for what is larger than `reply` takes, in its body or around it.
+    """
+    reader, writer = stream
+    writer.write(data)
+    reply.parser, taken = httptools.HttpResponseParser(reply), 0
+    while not reply.done:
+        chunk = await reader.read(65536)
+        if not chunk:
+            raise ConnectionResetError("the connection was closed before the answer")
+        reply.began, taken = True, taken + len(chunk)
+        try:
+            reply.parser.feed_data(chunk)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            raise ConnectionAbortedError(f"the answer is not HTTP: {error}") from None
+        if reply.too_large or taken > 8 * reply.size + HEADROOM:
+            raise TooLarge("the answer is too large")
+    reply.parser = None  # they hold each other
 
 
 class Wire:
@@ -130,7 +161,10 @@ class Wire:
             stream = stream or await self._connect()
             reply = Reply()
             try:
-                await self._exchange(stream, data, reply)
+                await exchange(stream, data, reply)
+            except TooLarge:
+                stream[1].close()
+                raise Unavailable("the answer is too large", retry_after=1) from None
             except BaseException as error:
                 stream[1].close()
                 if repeatable and not reply.began and isinstance(error, OSError):
@@ -157,24 +191,6 @@ class Wire:
         if self.address.path is not None:
             return await asyncio.open_unix_connection(self.address.path)
         return await asyncio.open_connection(self.address.host, self.address.port)
-
-    @staticmethod
-    async def _exchange(stream: Stream, data: bytes, reply: Reply) -> None:
-        reader, writer = stream
-        writer.write(data)
-        reply.parser = httptools.HttpResponseParser(reply)
-        while not reply.done:
-            chunk = await reader.read(65536)
-            if not chunk:
-                raise ConnectionResetError("the connection was closed before the answer")
-            reply.began = True
-            try:
-                reply.parser.feed_data(chunk)
-            except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-                raise ConnectionAbortedError(f"the answer is not HTTP: {error}") from None
-            if reply.too_large:
-                raise Unavailable("the answer is too large", retry_after=1)
-        reply.parser = None  # they hold each other
 
     def close(self) -> None:
         """Close what is idle now, and what is in use as soon as its answer is there."""

@@ -88,6 +88,17 @@ class InvalidRequest(Problem):
     final = True
 
 
+class AddressRefused(InvalidRequest):
+    """An address that somebody outside chose, where the platform sends nothing."""
+
+    code = "address-refused"
+    title = "The platform sends nothing to this address"
+    fix = (
+        "Name an https:// address on the public internet. Addresses on loopback, private and"
+        " link-local networks need the operator's setting GUILDER_OUTBOUND_ALLOW."
+    )
+
+
 class KeyMissing(Problem):
     """A command that moves money came without an Idempotency-Key."""
 
