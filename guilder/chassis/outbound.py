@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import ClassVar, Final, Self
+from typing import Final, Self
 
-from guilder.chassis.settings import BadSetting, Settings, setting
+from guilder.chassis.settings import BadSetting, OutboundSettings
 from guilder.chassis.wire import Reply, Stream, TooLarge as TooLarge, exchange
 from guilder.contracts.edition import LARGEST_ANSWER
 from guilder.contracts.errors import AddressRefused
@@ -81,19 +81,6 @@ _URL = re.compile(
 
 
 @dataclass(frozen=True)
-class OutboundSettings(Settings):
-    """Where the platform may send to on somebody else's word."""
-
-    PREFIX: ClassVar[str] = "GUILDER_OUTBOUND_"
-
-    allow: str = setting(
-        "",
-        "networks, parted by commas, that editions and webhooks may be on although they are not"
-        " public: `10.1.0.0/16, ::1/128`; only there may an address be http://",
-    )
-
-
-@dataclass(frozen=True)
 class Url:
     """An address as it is meant: small letters, no port that goes without saying, no last slash."""
 
@@ -139,7 +126,7 @@ class Rules:
         try:
             return cls(tuple(ip_network(part) for part in parts))
         except ValueError as error:
-            raise BadSetting(f"GUILDER_OUTBOUND_ALLOW={text!r}: {error}") from None
+            raise BadSetting(f"GUILDER_OUTBOUND_ALLOW is {text!r}: {error}") from None
 
     def check(self, url: str) -> Url:
         """Read an address; AddressRefused for what is none, or says where we do not send.

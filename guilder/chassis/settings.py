@@ -63,3 +63,16 @@ class LogSettings(Settings):
     PREFIX: ClassVar[str] = "GUILDER_LOG_"
 
     level: str = setting("info", "the least level that is logged: debug, info, warning or error")
+
+
+@dataclass(frozen=True)
+class OutboundSettings(Settings):
+    """Where the platform may send to on somebody else's word."""
+
+    PREFIX: ClassVar[str] = "GUILDER_OUTBOUND_"
+
+    allow: str = setting(
+        "",
+        "networks, parted by commas, that editions and webhooks may be on although they are not"
+        " public: `10.1.0.0/16, ::1/128`; only there may an address be http://",
+    )

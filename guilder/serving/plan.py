@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from guilder.chassis.call import PROCESS, callees, callers
+from guilder.chassis.signature import PAIR as EDITIONS
 from guilder.chassis.store import ConnectArgs
 from guilder.chassis.token import CallKeys, PairKeys
 from guilder.chassis.wire import Address
@@ -59,7 +60,7 @@ def from_settings(name: str, env: Mapping[str, str]) -> Plan:
     try:
         settings = ServeSettings.load(env)
         peers = read_peers(settings.peers)
-        for contract in sorted(callee for _, callee in pairs(name) if callee != name):
+        for contract in sorted(callee for _, callee in pairs(name) - {EDITIONS} if callee != name):
             peers(contract)
     except ValueError as error:
         raise ServeError(str(error)) from error
@@ -170,9 +171,26 @@ def pairs(name: str) -> set[tuple[str, str]]:
     found = {(caller, callee) for caller in (name, PROCESS) for callee in callees(caller)}
     if name != GATEWAY:
         found |= {(caller, name) for caller in callers(name)}
+    if speaks_with_editions(name):
+        found.add(EDITIONS)
     return found
 
 
+def speaks_with_editions(name: str) -> bool:
+    """Whether a process sends to editions: it decides by them, delivers through them, judges them.
+
+    The gateway does not: what strangers may call stays with the stock service.
+    """
+    bindable = {
+        contract: kind.contract_kind
+        for contract, kind in all_contracts().items()
+        if any(operation.replaceable for operation in kind.operations().values())
+    }
+    delivers = bindable.get(name) == "delivery"  # its own service hands over what others deliver
+    calls = name != GATEWAY and bool(bindable.keys() & callees(name))
+    return name == "registry" or delivers or calls
+
+
 def pair_keys(root: CallKeys, name: str) -> dict[str, str]:
-    """The call keys that a process needs: of whom it calls and of who calls it."""
+    """The call keys that a process needs: of whom it calls, who calls it, and for editions."""
     return {f"{one}>{two}": root.key(one, two).hex() for one, two in sorted(pairs(name))}

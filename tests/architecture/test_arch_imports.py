@@ -34,8 +34,8 @@ BY_NAME = {
 CHASSIS = (
     "answers batch bindings call child clock contract control directory ending events guard hop"
     " idempotency keyfile listen logs meter metrics observe outbound postgres postgres_programs"
-    " process releases schema seal selfcheck serve settings short_path store succession supervise"
-    " supervised testing token wire"
+    " process releases schema seal selfcheck serve settings short_path signature store succession"
+    " supervise supervised testing token wire"
 )
 """The closed list of what every service stands on (docs/decisions/0002, 0005, 0006, 0008, 0011)."""
 

@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from guilder.chassis.call import PROCESS, call_map, callees, callers
+from guilder.chassis.signature import SigningKey
 from guilder.chassis.token import CallKeys, PairKeys
 from guilder.chassis.wire import Address
 from guilder.contracts.catalogue import all_contracts
@@ -21,6 +22,7 @@ from guilder.serving.plan import (
     names,
     pair_keys,
     read_peers,
+    speaks_with_editions,
 )
 
 ROOT_KEY = CallKeys(b"a platform's call secret")
@@ -198,10 +200,22 @@ def test_a_process_gets_exactly_the_keys_of_its_pairs():
     }
     for name in names():
         mine = {pair for pair in everybody if name in pair or pair[0] == PROCESS}
+        if speaks_with_editions(name):
+            mine.add(("platform", "editions"))
         keys = pair_keys(ROOT_KEY, name)
         assert set(keys) == {f"{one}>{two}" for one, two in mine}
         assert all(keys[f"{a}>{b}"] == ROOT_KEY.key(a, b).hex() for a, b in mine)
     assert set(names()) == {GATEWAY, *all_contracts()}
+
+
+def test_who_sends_to_editions_holds_that_key_and_the_public_door_does_not():
+    assert {"registry", "payments"} <= {name for name in names() if speaks_with_editions(name)}
+    for name in (GATEWAY, "ledger", "vault", "pricing", "identity"):
+        assert not speaks_with_editions(name)
+        with pytest.raises(Unauthenticated):
+            SigningKey.of(PairKeys(pair_keys(ROOT_KEY, name)))
+    payments = PairKeys(pair_keys(ROOT_KEY, "payments"))
+    assert SigningKey.of(payments).keyid == SigningKey.of(ROOT_KEY).keyid
 
 
 def test_keys_of_pairs_sign_and_check_like_the_root_and_no_others():
