@@ -1,0 +1,1 @@
+"""The `screening` contract, one module per major version."""
