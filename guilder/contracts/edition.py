@@ -14,11 +14,12 @@ nothing else. A request is signed (RFC 9421, ECDSA P-256 with SHA-256) over `SIG
 digest of its body (RFC 9530); the platform's public keys are at `GET /v1/edition-keys`.
 """
 
-from typing import Annotated, Final
+import typing
+from typing import Annotated, Any, Final
 
 import msgspec
 
-from guilder.contracts.declare import Answer, Operation
+from guilder.contracts.declare import Answer, Contract, Operation, Personal
 
 MANIFEST: Final = "/.well-known/guilder-edition"
 """Where an edition says what it is, below its base URL (GET)."""
@@ -73,3 +74,23 @@ def banner(manifest: Manifest) -> str:
     """The value of the header `Guilder-Edition`."""
     release = f"{manifest.edition}.{manifest.version}"
     return f"{manifest.contract} {release} {manifest.digest}"
+
+
+def sees_personal(contract: type[Contract]) -> bool:
+    """Whether an edition of this contract is shown personal data."""
+    return any(
+        _is_personal(typing.get_type_hints(o.request, include_extras=True)[name])
+        for o in contract.operations().values()
+        if o.replaceable
+        for name in o.sees
+    )
+
+
+def _is_personal(kind: Any) -> bool:
+    """Whether a type is marked as personal data, itself or anywhere inside."""
+    if any(isinstance(mark, Personal) for mark in getattr(kind, "__metadata__", ())):
+        return True
+    inside = list(typing.get_args(kind))
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        inside += typing.get_type_hints(kind, include_extras=True).values()
+    return any(map(_is_personal, inside))

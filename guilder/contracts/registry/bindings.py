@@ -8,7 +8,7 @@ import msgspec
 
 from guilder.contracts.declare import Answer, Request
 from guilder.contracts.errors import Conflict, NotFound, Refused
-from guilder.contracts.registry.windows import Slug
+from guilder.contracts.registry.windows import Moment, Slug
 
 ContractName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z-]{1,30}(?!\n)$")]
 Edition = Annotated[str, msgspec.Meta(pattern=r"^[A-Z](?!\n)$")]
@@ -18,11 +18,20 @@ Version = Annotated[
 ReleaseAddress = Annotated[
     str,
     msgspec.Meta(
+        max_length=500,
         pattern=r"^(unix:(/[A-Za-z0-9._-]{1,90}){1,16}"
-        r"|http://([A-Za-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\]):[1-9][0-9]{0,4})(?!\n)$"
+        r"|https?://([A-Za-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[1-9][0-9]{0,4})?"
+        r"(/[A-Za-z0-9._~-]{1,90}){0,8})(?!\n)$",
     ),
 ]
-"""`unix:/path` of a socket, or `http://host:port`; no path, query, user or other scheme."""
+"""Where what is bound answers; no query, no user, no other scheme.
+
+A release of ours (edition A): `unix:/path` of a socket, or `http://host:port`. Another edition:
+its base URL, `https://host/path`, or `http://` where the operator allows that network.
+"""
+
+Share = Annotated[int, msgspec.Meta(ge=1, le=99)]
+"""Percent of a tenant's principals that a canary serves."""
 
 OnFailure = Literal["closed", "fallback"]
 """What happens when a bound release does not answer: the call fails, or stock answers instead."""
@@ -48,22 +57,75 @@ class NotBindable(Refused):
     fix = "Read `detail` for the reason; upgrade the service for everybody instead."
 
 
-class ForeignEdition(Refused):
-    """An edition other than A was to be bound."""
+class NotReplaceable(Refused):
+    """An edition of somebody else was to serve a contract that has nothing to replace."""
 
-    code = "foreign-edition"
-    title = "So far only releases of the stock edition A can be bound"
-    fix = (
-        "Bind a release of edition A. Another edition will need an attestation: the contract's"
-        " conformance suite, run and signed by this platform."
-    )
+    code = "contract-not-replaceable"
+    title = "No other edition can serve this contract"
+    fix = "Bind a release of edition A; `guilder contract list` shows what can be replaced."
+
+
+class NoAttestation(Conflict):
+    """This platform never saw exactly this edition pass at this address."""
+
+    code = "no-attestation"
+    title = "There is no attestation for exactly this edition, version and address"
+    fix = "Have it tested with `guilder conform CONTRACT --url URL`, then propose it again."
+
+
+class AttestationExpired(Conflict):
+    """It passed, but too long ago."""
+
+    code = "attestation-expired"
+    title = "The attestation has expired"
+    fix = "Have it tested again with `guilder conform CONTRACT --url URL`, then propose it again."
+
+
+class DigestChanged(Conflict):
+    """What answers now is not what was tested."""
+
+    code = "digest-changed"
+    title = "The edition was changed after it was tested"
+    fix = "Have what runs there now tested with `guilder conform CONTRACT --url URL`."
+
+
+class LiveOnly(Refused):
+    """Something with effects was to be tried beside who serves."""
+
+    code = "live-only"
+    title = "Only decisions can run as a canary or a shadow"
+    fix = "Bind it live, for a tenant made to try it."
+
+
+class ApprovalNeeded(Refused):
+    """A shadow would be shown personal data that nobody agreed to."""
+
+    code = "approval-needed"
+    title = "What sees personal data needs the approval of another operator"
+    fix = "Propose it instead: POST /v1/bindings with `mode` shadow."
+
+
+class BindingTimes(Refused):
+    """The binding would begin in the past, or too far ahead."""
+
+    code = "binding-times"
+    title = "A binding cannot begin at this moment"
+    fix = "Name a moment in the future, at most a year ahead; leave it out for at once."
+
+
+class AlreadyPlanned(Conflict):
+    """Another binding of this tenant, contract and mode is to begin later."""
+
+    code = "binding-planned"
+    title = "Another binding is planned for this tenant, contract and mode"
+    fix = "Wait for it, or take it back with `guilder binding rollback`; `binding` is its id."
 
 
 class FallbackImpossible(Refused):
-    """Stock was to answer in place of a service that owns state."""
+    """Stock was to answer where it must not: for what has effects, or for screening."""
 
     code = "fallback-impossible"
-    title = "Only decisions can fall back to stock"
+    title = "This contract cannot fall back to stock"
     fix = "Bind with on_failure `closed`."
 
 
@@ -119,9 +181,11 @@ class BindingLines(Answer, frozen=True, kw_only=True):
 
 
 class Bind(Request, frozen=True, kw_only=True):
-    """Let this release serve a contract for a tenant; a binding in force before it ends.
+    """Let this release or edition serve a contract for a tenant, now or from `begins` on.
 
-    on_failure `fallback` lets stock answer where the release does not: decisions only.
+    A binding of the same mode that is in force then ends at that moment. `share` belongs to a
+    canary. on_failure `fallback` lets stock answer where what is bound does not: decisions other
+    than screening.
     """
 
     tenant: Slug
@@ -129,7 +193,20 @@ class Bind(Request, frozen=True, kw_only=True):
     version: Version
     address: ReleaseAddress
     edition: Edition = "A"
+    mode: Mode = "live"
+    share: Share | None = None
+    begins: Moment | None = None
     on_failure: OnFailure = "closed"
+
+
+class Shadow(Request, frozen=True, kw_only=True):
+    """Compare this edition with who serves a contract for a tenant, from now on."""
+
+    tenant: Slug
+    contract: ContractName
+    version: Version
+    address: ReleaseAddress
+    edition: Edition = "A"
 
 
 class BindingId(Request, frozen=True, kw_only=True):
@@ -138,10 +215,18 @@ class BindingId(Request, frozen=True, kw_only=True):
     binding_id: UUID
 
 
-class BindingRecord(Answer, frozen=True, kw_only=True):
-    """A binding as operators see it; `ended_at` None = in force.
+EndReason = Literal["replaced", "ended", "rolled-back", "withdrawn", "burnt"]
+"""Another took its place; an operator ended it, or put back what was before; it was taken back
+before it began; the platform itself ended a canary that failed too often."""
 
-    `generation` is that of the directory when it took effect, `ended_generation` when it ended.
+
+class BindingRecord(Answer, frozen=True, kw_only=True):
+    """A binding as operators see it; `ended_at` None = in force, or planned if `bound_at` is ahead.
+
+    `generation` is that of the directory when it was made, `ended_generation` when its end was.
+    `digest` and `attestation` say what was tested (other editions). `replaces` was in force before
+    it; one made by a rollback `restores` that again. `approved_by` None = a shadow that sees no
+    personal data.
     """
 
     id: UUID
@@ -155,10 +240,27 @@ class BindingRecord(Answer, frozen=True, kw_only=True):
     bound_at: datetime
     generation: int
     proposed_by: UUID
-    approved_by: UUID
+    approved_by: UUID | None = None
+    mode: Mode = "live"
+    share: int = 100
+    digest: str | None = None
+    attestation: UUID | None = None
+    replaces: UUID | None = None
+    restores: UUID | None = None
     ended_at: datetime | None = None
     ended_generation: int | None = None
     ended_by: UUID | None = None
+    ended_reason: EndReason | None = None
+    ended_detail: str | None = None
+
+
+class RolledBack(Answer, frozen=True, kw_only=True):
+    """What a rollback did. `restored` None = stock, or what was in force all the while."""
+
+    ended: BindingRecord
+    restored: BindingRecord | None
+    withdrawn: UUID | None = None
+    """What was planned to take its place, and is no more."""
 
 
 class BindingQuery(Request, frozen=True, kw_only=True):
@@ -183,8 +285,8 @@ class Bound(Answer, frozen=True, kw_only=True):
 
     `address` is `unix:/path` or `http://host:port` of a release of ours (edition A), or the base
     URL of another edition, which then answers with `digest`. A `canary` serves `share` percent of
-    the principals, a `shadow` is only compared. In force from `begins` to before `ends`;
-    `generation` is that of the directory when it was made or last changed.
+    the principals, a `shadow` is only compared. In force from `begins` to before `ends`, each
+    None where it is not in the future; `generation` is that of the directory when it was made.
     """
 
     id: UUID = UUID(int=0)

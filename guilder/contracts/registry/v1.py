@@ -8,8 +8,11 @@ import msgspec
 from guilder.contracts.context import Context
 from guilder.contracts.declare import Answer, Contract, Nothing, Request, operation
 from guilder.contracts.errors import Conflict, NotFound, Refused
-from guilder.contracts.registry import windows
+from guilder.contracts.registry import observations, reports, windows
 from guilder.contracts.registry.bindings import (
+    AlreadyPlanned as AlreadyPlanned,
+    ApprovalNeeded as ApprovalNeeded,
+    AttestationExpired as AttestationExpired,
     Bind as Bind,
     BindingId as BindingId,
     BindingLine as BindingLine,
@@ -17,23 +20,34 @@ from guilder.contracts.registry.bindings import (
     BindingQuery as BindingQuery,
     BindingRecord as BindingRecord,
     BindingRecords as BindingRecords,
+    BindingTimes as BindingTimes,
     Bound as Bound,
     ContractName as ContractName,
+    DigestChanged as DigestChanged,
     Edition as Edition,
+    EndReason as EndReason,
     FallbackImpossible as FallbackImpossible,
-    ForeignEdition as ForeignEdition,
+    LiveOnly as LiveOnly,
     Mode as Mode,
+    NoAttestation as NoAttestation,
     NotBindable as NotBindable,
+    NotReplaceable as NotReplaceable,
     OnFailure as OnFailure,
     ReleaseAddress as ReleaseAddress,
     ReleaseUnreachable as ReleaseUnreachable,
+    RolledBack as RolledBack,
+    Shadow as Shadow,
     TooManyBindings as TooManyBindings,
     UnknownBinding as UnknownBinding,
     UnknownContract as UnknownContract,
     Version as Version,
     WrongRelease as WrongRelease,
 )
-from guilder.contracts.registry.windows import OpenWindow, Slug as Slug, Switch
+from guilder.contracts.registry.directory import (
+    Directory as Directory,
+    DirectoryQuery as DirectoryQuery,
+)
+from guilder.contracts.registry.windows import Slug as Slug
 
 
 class TenantExists(Conflict):
@@ -120,23 +134,22 @@ class Tenants(Answer, frozen=True, kw_only=True):
     items: list[Tenant]
 
 
-class DirectoryQuery(Request, frozen=True, kw_only=True):
-    """What the caller knows (-1 = nothing) and how long it waits for something else."""
-
-    known: int = -1
-    wait_ms: Annotated[int, msgspec.Meta(ge=0, le=30_000)] = 0
-
-
-class Directory(Answer, frozen=True, kw_only=True):
-    """What every process must know at once; `generation` rises with every change of it.
-
-    Whoever knows this generation already gets empty lists.
-    """
-
-    generation: int
-    bindings: list[Bound]
-    windows: list[OpenWindow] = msgspec.field(default_factory=list)
-    read_only: list[Switch] = msgspec.field(default_factory=list)
+CANNOT_BE_BOUND = (
+    UnknownTenant,
+    UnknownContract,
+    NotBindable,
+    NotReplaceable,
+    LiveOnly,
+    FallbackImpossible,
+    NoAttestation,
+    AttestationExpired,
+    DigestChanged,
+    ReleaseUnreachable,
+    WrongRelease,
+    AlreadyPlanned,
+    TooManyBindings,
+)
+"""Why somebody's binding is refused."""
 
 
 class Registry(Contract, name="registry", version="1.0.0-draft"):
@@ -179,19 +192,21 @@ class Registry(Contract, name="registry", version="1.0.0-draft"):
         may="operate",
         four_eyes=True,
         status=201,
-        problems=(
-            UnknownTenant,
-            UnknownContract,
-            NotBindable,
-            ForeignEdition,
-            FallbackImpossible,
-            ReleaseUnreachable,
-            WrongRelease,
-            TooManyBindings,
-        ),
+        problems=(*CANNOT_BE_BOUND, BindingTimes),
     )
     async def bind(self, ctx: Context, request: Bind) -> BindingRecord:
-        """Bind a tenant to a release when another operator has approved it."""
+        """Bind a tenant to a release or an edition when another operator has approved it."""
+        raise NotImplementedError
+
+    @operation(
+        "POST /bindings/shadow",
+        public=True,
+        may="operate",
+        status=201,
+        problems=(*CANNOT_BE_BOUND, ApprovalNeeded),
+    )
+    async def shadow(self, ctx: Context, request: Shadow) -> BindingRecord:
+        """Compare an edition with who serves; it needs no approval and sees no personal data."""
         raise NotImplementedError
 
     @operation(
@@ -199,6 +214,41 @@ class Registry(Contract, name="registry", version="1.0.0-draft"):
     )
     async def end_binding(self, ctx: Context, request: BindingId) -> BindingRecord:
         """Go back to stock at once; going back needs no second pair of eyes."""
+        raise NotImplementedError
+
+    @operation(
+        "POST /bindings/{binding_id}/rollback",
+        public=True,
+        may="operate",
+        problems=(UnknownBinding,),
+    )
+    async def rollback(self, ctx: Context, request: BindingId) -> RolledBack:
+        """End a binding at once, or before it begins, and put back what it replaced."""
+        raise NotImplementedError
+
+    @operation(
+        "GET /bindings/{binding_id}/report",
+        public=True,
+        may="operate",
+        problems=(UnknownBinding,),
+    )
+    async def report(self, ctx: Context, request: BindingId) -> reports.BindingReport:
+        """What every process saw of a binding, and what to do about it; operators only."""
+        raise NotImplementedError
+
+    @operation(
+        "GET /tenants/{slug}/service-map",
+        public=True,
+        may="operate",
+        problems=(UnknownTenant,),
+    )
+    async def service_map(self, ctx: Context, request: WhichTenant) -> reports.ServiceMap:
+        """Show all that serves a tenant, how it does, and what is planned; operators only."""
+        raise NotImplementedError
+
+    @operation("POST /binding-observations")
+    async def observe(self, ctx: Context, request: observations.Observe) -> observations.Observed:
+        """Take what a process saw of bindings; a canary that fails too often is ended."""
         raise NotImplementedError
 
     @operation("GET /bindings/history", public=True, may="operate", problems=(UnknownTenant,))
