@@ -8,7 +8,7 @@ editions holds those and no other key. The public one is at `GET /v1/edition-key
 import hashlib
 import re
 from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -119,38 +119,43 @@ _INPUT = re.compile(
 _SIGNATURE = re.compile(r"guilder=:([A-Za-z0-9+/]{86}==):", re.ASCII)
 
 
+class BadSignature(Unauthenticated):
+    """A request is not signed, or not by whom it should be, or not now, or not this request."""
+
+
 def verify(
-    keys: Sequence[Jwk],
+    jwk: Jwk,
+    *,
     method: str,
     authority: str,
     path: str,
     headers: Mapping[str, str],
     body: bytes,
-    at: int,
+    now: float,
 ) -> None:
-    """Unauthenticated unless one of `keys` signed exactly this request, and not long ago.
+    """BadSignature unless this key signed exactly this request, and not long ago.
 
-    `headers` are by small letters; `at` is now, in Unix seconds.
+    `authority` is the value of the header Host; `headers` are by small letters; `now` is in Unix
+    seconds.
     """
     found = _INPUT.fullmatch(headers.get("signature-input", ""))
     signature = _SIGNATURE.fullmatch(headers.get("signature", ""))
     if found is None or signature is None:
-        raise Unauthenticated("the request is not signed as it must be")
+        raise BadSignature("the request is not signed as it must be")
     if found["components"] != _COVERED:
-        raise Unauthenticated("the signature does not cover what it must")
+        raise BadSignature("the signature does not cover what it must")
     created, expires = int(found["created"]), int(found["expires"])
-    if created > at + SKEW_SECONDS or expires <= at or expires - created > SIGNATURE_SECONDS:
-        raise Unauthenticated("the signature is not of now")
+    if created > now + SKEW_SECONDS or expires <= now or expires - created > SIGNATURE_SECONDS:
+        raise BadSignature("the signature is not of now")
     if found["alg"] != ALGORITHM:
-        raise Unauthenticated("the signature is of another kind")
+        raise BadSignature("the signature is of another kind")
     digest = content_digest(body)
     if headers.get("content-digest") != digest:
-        raise Unauthenticated("the digest is of another body")
-    values = zip(SIGNED, (method, authority, path, digest), strict=True)
-    signed = base(values, found["parameters"])
-    of = [jwk for jwk in keys if thumbprint(jwk) == found["keyid"]]
-    if not any(holds(jwk, signed, b64decode(signature[1])) for jwk in of):
-        raise Unauthenticated("the signature is not ours")
+        raise BadSignature("the digest is of another body")
+    signed = base(zip(SIGNED, (method, authority, path, digest), strict=True), found["parameters"])
+    ours = thumbprint(jwk) == found["keyid"]
+    if not ours or not holds(jwk, signed, b64decode(signature[1])):
+        raise BadSignature("the signature is not ours")
 
 
 def _coordinate(number: int) -> str:
