@@ -79,18 +79,18 @@ def banner(manifest: Manifest) -> str:
 def sees_personal(contract: type[Contract]) -> bool:
     """Whether an edition of this contract is shown personal data."""
     return any(
-        _is_personal(typing.get_type_hints(o.request, include_extras=True)[name])
+        holds_personal(typing.get_type_hints(o.request, include_extras=True)[name])
         for o in contract.operations().values()
         if o.replaceable
         for name in o.sees
     )
 
 
-def _is_personal(kind: Any) -> bool:
+def holds_personal(kind: Any) -> bool:
     """Whether a type is marked as personal data, itself or anywhere inside."""
     if any(isinstance(mark, Personal) for mark in getattr(kind, "__metadata__", ())):
         return True
     inside = list(typing.get_args(kind))
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         inside += typing.get_type_hints(kind, include_extras=True).values()
-    return any(map(_is_personal, inside))
+    return any(map(holds_personal, inside))
