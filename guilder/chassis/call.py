@@ -8,7 +8,7 @@ tests), `Remote` (HTTP/1.1 with a call token).
 import asyncio
 import time
 import tomllib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from functools import cache, partial
 from importlib import resources
 from typing import Any, TypeVar, cast
@@ -23,7 +23,7 @@ from guilder.chassis.bindings import Binding, Bindings
 from guilder.chassis.contract import encode, plain, read_request, write_request
 from guilder.chassis.hop import sent
 from guilder.chassis.meter import Meter
-from guilder.chassis.releases import Releases, Road
+from guilder.chassis.releases import Editions, Releases, Road
 from guilder.chassis.serve import (
     GATEWAY,
     REPLAYED,
@@ -224,15 +224,18 @@ class Calls:
         roads: Mapping[str, Road],
         bindings: Bindings,
         keys: CallKeys | None = None,
+        editions: Editions | None = None,
     ) -> None:
         """`roads` maps a contract's name to the road to its stock edition.
 
-        `keys` sign the calls to other releases; without them none is reached.
+        `keys` sign the calls to other releases; without them none is reached. `editions` is what
+        all callers of a process share.
         """
         self.caller, self.bindings = caller, bindings
         self.meter = Meter(SpanKind.CLIENT)
         self._roads, self._keys, self._allowed = roads, keys, callees(caller)
-        self._releases = Releases(self._reach)
+        self._editions = editions or Editions(keys)
+        self._releases = Releases(self._reach, self._editions)
         bindings.watch(self._releases.close_all_but)
 
     def client(self, contract: type[C]) -> C:
@@ -241,25 +244,44 @@ class Calls:
             raise LookupError(f"{self.caller} may not call {contract.contract_name}: calls.toml")
         return make_client(contract, self.send, self._where)
 
-    def _where(self, operation: Operation, call: Call[Any]) -> str | None:
-        return self.bindings.resolve(call.ctx.tenant, operation.contract).address
+    def _bound(self, operation: Operation, call: Call[Any]) -> Binding:
+        """What answers this call: another edition only what its contract lets it answer."""
+        ctx, contract = call.ctx, operation.contract
+        binding = self.bindings.resolve(ctx.tenant, contract, ctx.principal.id)
+        if binding.foreign and not operation.replaceable:
+            return self.bindings.stock(contract)
+        return binding
+
+    def _where(self, operation: Operation, call: Call[Any]) -> Hashable:
+        return self._releases.place(self._bound(operation, call))
 
     async def send(self, operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
         """Resolve the binding of each call's tenant and send to where it points; counted."""
         return await self.meter.watch(operation, calls, self._send(operation, calls))
 
     async def _send(self, operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
-        """Calls are grouped by address: behind one stands one process with one release."""
-        if operation.contract not in self.bindings.contracts:  # mostly: everybody has stock
+        """Mostly everybody has stock; else calls are sent by what they are bound to."""
+        if operation.contract not in self.bindings.contracts:
             stock = self.bindings.stock(operation.contract)
             outcomes = await self._roads[operation.contract].send(operation, calls)
             for outcome in outcomes:
                 outcome.by = stock
             return outcomes
-        found = [self.bindings.resolve(call.ctx.tenant, operation.contract) for call in calls]
-        groups: dict[str | None, list[int]] = {}
+        outcomes = await self._send_apart(operation, calls)
+        if operation.replaceable and not operation.command:
+            for call, outcome in zip(calls, outcomes, strict=True):
+                shadow = self.bindings.shadow(call.ctx.tenant, operation.contract)
+                if shadow is not None:
+                    beside = (shadow, operation, call, outcome)
+                    self._editions.shadows.offer(self._releases.ask, *beside)
+        return outcomes
+
+    async def _send_apart(self, operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
+        """Calls are grouped by place: one process with one release, or one tenant's edition."""
+        found = [self._bound(operation, call) for call in calls]
+        groups: dict[Hashable, list[int]] = {}
         for i, binding in enumerate(found):
-            groups.setdefault(binding.address, []).append(i)
+            groups.setdefault(self._releases.place(binding), []).append(i)
         if len(groups) == 1:
             return await self._send_to(operation, calls, found)
         parts: dict[int, Outcome] = {}
@@ -274,7 +296,7 @@ class Calls:
     async def _send_to(
         self, operation: Operation, calls: Sequence[Call[Any]], found: Sequence[Binding]
     ) -> list[Outcome]:
-        """Send calls whose bindings name the same address; each outcome says who answered."""
+        """Send calls whose bindings are of one place; each outcome says who answered."""
         road = self._roads[operation.contract]
         if found[0].address is not None:
             stock = self.bindings.stock(operation.contract)
@@ -291,7 +313,7 @@ class Calls:
 
 
 Send = Callable[[Operation, Sequence[Call[Any]]], Awaitable[list[Outcome]]]
-Where = Callable[[Operation, Call[Any]], str | None]
+Where = Callable[[Operation, Call[Any]], Hashable]
 
 
 def _anywhere(operation: Operation, call: Call[Any]) -> None:
@@ -301,7 +323,7 @@ def _anywhere(operation: Operation, call: Call[Any]) -> None:
 def make_client(contract: type[C], send: Send, where: Where = _anywhere) -> C:
     """An instance of the contract whose methods send.
 
-    Single calls of a batch operation are gathered, apart for each address that `where` names.
+    Single calls of a batch operation are gathered, apart for each place that `where` names.
     """
     kind = type(f"{contract.__name__}Client", (contract,), {})
     client: Any = object.__new__(kind)

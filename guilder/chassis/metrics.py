@@ -1,7 +1,8 @@
 """What a process tells Prometheus: read from the meters of its parts at the moment it is asked.
 
-Labels are names of ours (services, operations, codes of problems), never a tenant, a person, an id
-or anything that a caller chose, so their number is bounded.
+Labels are names of ours (services, operations, codes of problems), never a tenant, a person or
+anything that a caller chose, so their number is bounded. Ids are those of bindings alone, and of
+the first 200 of them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -92,6 +93,7 @@ class ProcessMetrics:
         yield from _sweeps([(name, sweep) for name, b in built for sweep in b.sweeps])
         yield from _databases(process.stores)
         yield from _directory(process)
+        yield from _bindings(process)
         for name, parts in built:
             for own in parts.measures:
                 rising = own.name.endswith("_total")
@@ -208,3 +210,39 @@ def _directory(process: Process) -> Iterator[Metric]:
     ):
         if number is not None:
             yield gauge(f"guilder_directory_{name}", text, (), [((), number)])
+
+
+def _bindings(process: Process) -> Iterator[Metric]:
+    """What this process saw of calls to what is bound instead of stock."""
+    labels = ("binding", "contract", "release", "mode")
+    totals = process.editions.observations.totals.items()
+    yield counter(
+        "guilder_binding_calls",
+        "Calls to what is bound, by outcome: ok, or why there was no answer of use.",
+        (*labels, "outcome"),
+        [((*key, word), float(n)) for key, total in totals for word, n in total.outcomes.items()],
+    )
+    yield histogram(
+        "guilder_binding_seconds",
+        "How long calls to what is bound took.",
+        labels,
+        [(key, total.seconds) for key, total in totals],
+    )
+    yield counter(
+        "guilder_binding_fallbacks",
+        "Calls that stock answered because what is bound did not.",
+        labels,
+        [(key, float(total.fallbacks)) for key, total in totals],
+    )
+    yield counter(
+        "guilder_shadow_compared",
+        "Answers of a shadow, by result: equal, different, or dropped before it was asked.",
+        (*labels, "result"),
+        [((*key, word), float(n)) for key, total in totals for word, n in total.compared.items()],
+    )
+    yield gauge(
+        "guilder_binding_circuits_open",
+        "Editions to which nothing is sent because they failed again and again.",
+        (),
+        [((), float(process.editions.open_circuits))],
+    )

@@ -23,7 +23,8 @@ from guilder.chassis.hop import present
 from guilder.chassis.idempotency import Once
 from guilder.chassis.logs import named
 from guilder.chassis.meter import Lag, Measure
-from guilder.chassis.releases import Road
+from guilder.chassis.outbound import Rules
+from guilder.chassis.releases import Editions, Road
 from guilder.chassis.seal import Sealer
 from guilder.chassis.selfcheck import complete
 from guilder.chassis.serve import Endpoint
@@ -168,7 +169,8 @@ class Process:
         self.endpoints: dict[str, Endpoint] = {}
         self.built: dict[str, Built] = {}
         self.stores: dict[str, Store] = {}
-        self.bindings = Bindings()
+        self.bindings = Bindings(clock)
+        self.editions = Editions(keys, clock, name)
         self._builds, self._connect, self._secrets = builds, connect, secrets
         self._clock, self._env, self._far, self._keys = clock, env, far, keys
         self._tasks: list[asyncio.Task[None]] = []
@@ -186,11 +188,12 @@ class Process:
         """The clients of a caller in this process."""
         if caller not in self.callers:
             roads = Roads(self, caller)
-            self.callers[caller] = Calls(caller, roads, self.bindings, self._keys)
+            self.callers[caller] = Calls(caller, roads, self.bindings, self._keys, self.editions)
         return self.callers[caller]
 
     async def start(self, *, background: bool = True) -> None:
         """Open stores and build services; `background` starts followers and sweeps."""
+        self.editions.allow(Rules.load(self._env))
         await asyncio.gather(*(self._open(name) for name in self._builds))
         for name, build in self._builds.items():
             self._build(name, build)
@@ -228,6 +231,8 @@ class Process:
     def _begin(self) -> None:
         self._tasks.append(asyncio.create_task(self.lag.run()))
         self._tasks.append(asyncio.create_task(self.directory.run()))
+        told = self.editions.observations.run(self.calls(PROCESS).client(Registry))
+        self._tasks.append(asyncio.create_task(told))
         for built in self.built.values():
             for follower in built.followers:
                 self._tasks.append(asyncio.create_task(follower.run()))
@@ -251,6 +256,8 @@ class Process:
                     while await follower.step():
                         moved = True
         await self.directory.refresh()
+        await self.editions.shadows.settle()
+        await self.editions.observations.tell(self.calls(PROCESS).client(Registry))
 
     def leave(self) -> None:
         """Answer what waits for news at once; to be called when the process is told to end."""
@@ -266,4 +273,5 @@ class Process:
         # whatever one of them ends with keeps no store open
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.bindings.replace([])
+        await self.editions.close()
         await asyncio.gather(*(store.close() for store in self.stores.values()))

@@ -37,6 +37,7 @@ from guilder.contracts.errors import (
     Unauthenticated,
     Unavailable,
 )
+from guilder.contracts.registry.observations import Failure
 
 log = structlog.get_logger()
 
@@ -63,6 +64,8 @@ class Outcome:
     status: int = 200
     by: Binding | None = None
     """Which release answered, as the caller's side knows it."""
+    failure: Failure | None = None
+    """Why another edition brought no answer of use."""
 
     def body(self) -> bytes:
         """The bytes of the answer or of the problem document."""
