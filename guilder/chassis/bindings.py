@@ -172,7 +172,9 @@ class Bindings:
 
     def _turn(self) -> None:
         """Let begin and end what does by now."""
-        now, due = self._clock.now(), set()
+        if not self._moments or self._moments[0][0] > (now := self._clock.now()):
+            return
+        due = set()
         while self._moments and self._moments[0][0] <= now:
             due.add(heapq.heappop(self._moments)[1])
         for slot in due:
@@ -184,8 +186,7 @@ class Bindings:
 
     def resolve(self, tenant: int, contract: str, principal: UUID | None = None) -> Binding:
         """The binding in force now; with a `principal`, a canary that takes it comes first."""
-        if self._moments and self._moments[0][0] <= self._clock.now():
-            self._turn()
+        self._turn()
         slot = (tenant, contract)
         if self._canaries and principal is not None:
             canary = self._canaries.get(slot)
@@ -195,7 +196,8 @@ class Bindings:
 
     def shadow(self, tenant: int, contract: str) -> Binding | None:
         """What is compared with who serves, if anything."""
-        return self._shadows.get((tenant, contract)) if self._shadows else None
+        self._turn()
+        return self._shadows.get((tenant, contract))
 
     def stock(self, contract: str) -> Binding:
         """The stock release, as this process' own tree names it."""
