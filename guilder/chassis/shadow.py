@@ -82,7 +82,8 @@ class Shadows:
                     some = [waiting.popleft() for _ in range(min(len(waiting), MOST_ITEMS))]
                     await self._compare(binding, some)
         finally:
-            del self._tasks[binding.id], self._waiting[binding.id]
+            self._tasks.pop(binding.id, None)
+            self._waiting.pop(binding.id, None)
 
     async def _compare(self, binding: Binding, some: list[_Question]) -> None:
         first = some[0]
@@ -117,6 +118,8 @@ class Shadows:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()  # one that had not begun has not ended either
+        self._waiting.clear()
 
 
 def _later(call: Call[Any], until: float) -> Call[Any]:
