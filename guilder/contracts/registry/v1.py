@@ -9,6 +9,17 @@ from guilder.contracts.context import Context
 from guilder.contracts.declare import Answer, Contract, Nothing, Request, operation
 from guilder.contracts.errors import Conflict, NotFound, Refused
 from guilder.contracts.registry import observations, reports, windows
+from guilder.contracts.registry.attestations import (
+    AttestationQuery as AttestationQuery,
+    Attestations as Attestations,
+    Conform as Conform,
+    ConformanceRun as ConformanceRun,
+    EditionKeys as EditionKeys,
+    NotReplaceable as NotReplaceable,
+    RunId as RunId,
+    TooManyRuns as TooManyRuns,
+    UnknownRun as UnknownRun,
+)
 from guilder.contracts.registry.bindings import (
     AlreadyPlanned as AlreadyPlanned,
     ApprovalNeeded as ApprovalNeeded,
@@ -341,4 +352,35 @@ class Registry(Contract, name="registry", version="1.0.0-draft"):
     @operation("GET /read-only", public=True, may="operate")
     async def read_only(self, ctx: Context, request: Nothing) -> windows.ReadOnlyList:
         """List where read-only mode is on; operators only."""
+        raise NotImplementedError
+
+    @operation(
+        "POST /conformance-runs",
+        public=True,
+        may="operate",
+        status=201,
+        problems=(UnknownContract, NotReplaceable, TooManyRuns),
+    )
+    async def conform(self, ctx: Context, request: Conform) -> ConformanceRun:
+        """Have the conformance suite run against an edition; operators only."""
+        raise NotImplementedError
+
+    @operation(
+        "GET /conformance-runs/{run_id}",
+        public=True,
+        may="operate",
+        problems=(UnknownRun,),
+    )
+    async def conformance_run(self, ctx: Context, request: RunId) -> ConformanceRun:
+        """Read a conformance run, also while it goes on; operators only."""
+        raise NotImplementedError
+
+    @operation("GET /attestations", public=True, may="operate")
+    async def attestations(self, ctx: Context, request: AttestationQuery) -> Attestations:
+        """List attestations, newest first; operators only."""
+        raise NotImplementedError
+
+    @operation("GET /edition-keys", public=True, on="inside")
+    async def edition_keys(self, ctx: Context, request: Nothing) -> EditionKeys:
+        """List the public keys that sign requests to editions, and attestations."""
         raise NotImplementedError
