@@ -29,7 +29,7 @@ from guilder.chassis.seal import Sealer
 from guilder.chassis.selfcheck import complete
 from guilder.chassis.serve import Endpoint
 from guilder.chassis.store import OUTAGES, ConnectArgs, Store
-from guilder.chassis.token import CallKeys
+from guilder.chassis.token import CallKeys, PairKeys
 from guilder.contracts.access.v1 import Access
 from guilder.contracts.context import Context
 from guilder.contracts.declare import Contract
@@ -90,6 +90,8 @@ class Parts:
     env: Mapping[str, str]
     directory: DirectoryFollower
     """What is bound and what is down for maintenance, as far as this process has heard."""
+    keys: CallKeys = field(default_factory=lambda: PairKeys({}))
+    """The call keys that this process holds."""
 
     def client(self, contract: type[C]) -> C:
         """A client of another service, if calls.toml allows it."""
@@ -212,7 +214,8 @@ class Process:
         if "vault" in callees(name):
             sealer = Sealer(VaultKeys(calls.client(Vault)), self._clock)
         once = Once(store, sealer)
-        around = (self._clock, sealer, self._secrets, self._env, self.directory)
+        keys = self._keys or PairKeys({})
+        around = (self._clock, sealer, self._secrets, self._env, self.directory, keys)
         built = build(Parts(name, store, once, calls, *around))
         complete(built.service, store, f"guilder.services.{name}")
         access: Access | None = None

@@ -46,6 +46,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 TENANT_CACHE_S = 5.0
+KEEP = {"registry.edition_keys": "private, max-age=300"}
+"""Answers that whoever asked may keep a while: the same for everybody, and seldom another."""
+
 MAX_QUERY = 20
 
 
@@ -181,6 +184,8 @@ class Gateway:
             self.measures.problems[outcome.problem.code] += 1
             await self._refusals.record(ctx, visit.operation, outcome.problem)
         response = respond(outcome)
+        if outcome.problem is None and visit.operation in KEEP:
+            response.headers["Cache-Control"] = KEEP[visit.operation]
         if outcome.problem is not None and "allow" in outcome.problem.more:
             response.headers["Allow"] = ", ".join(sorted(outcome.problem.more["allow"]))
         return response

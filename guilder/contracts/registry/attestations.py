@@ -25,8 +25,8 @@ RunState = Literal["running", "passed", "failed", "broken"]
 """`failed`: the edition did not do what its contract promises; `broken`: nobody can say."""
 
 Standing = Literal["fresh", "expired", "outdated", "altered"]
-"""Whether an edition may be bound by an attestation, or why not: its time is over; the suite of
-this platform has changed since; it is not as it was signed.
+"""Whether an edition may be bound by an attestation, or why not: its time is over; this platform's
+suite or key has changed since; it is not as it was signed.
 """
 
 

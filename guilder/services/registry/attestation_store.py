@@ -96,10 +96,32 @@ async def speaking(tx: Tx, contract: str, edition: str, version: str, url: str) 
     )
 
 
-async def fresh(tx: Tx, contract: str, edition: str, version: str, url: str) -> Any:
-    """The row that speaks longest for exactly this, or None; ask `Notary.fresh` to believe it."""
-    rows = await speaking(tx, contract, edition, version, url)
-    return rows[0] if rows else None
+async def add_attestation(tx: Tx, said: Any, signed: str) -> None:
+    """Insert what a notary's statement says, and the statement as it was signed."""
+    await tx.execute(
+        "INSERT INTO attestation (id, run_id, contract, contract_version, edition, version, url,"
+        " digest, suite_hash, finished_at, expires_at, signed)"
+        " VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)",
+        said.id,
+        said.run,
+        said.contract,
+        said.contract_version,
+        said.edition,
+        said.version,
+        said.url,
+        said.digest,
+        said.suite,
+        said.finished_at,
+        said.expires_at,
+        signed,
+    )
+
+
+async def in_time(tx: Tx, limit: int) -> list[Any]:
+    """Attestations whose time is not over, the newest first."""
+    return await tx.fetch(
+        "SELECT * FROM attestation WHERE expires_at>$1 ORDER BY id DESC LIMIT $2", tx.at, limit
+    )
 
 
 async def page(tx: Tx, query: AttestationQuery) -> list[Any]:

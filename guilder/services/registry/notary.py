@@ -4,15 +4,12 @@ An attestation is a JWS (RFC 7515, ES256). The database only keeps it: whoever c
 cannot make one, because the key lies in a private file.
 """
 
-from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
@@ -26,10 +23,8 @@ from guilder.services.registry import attestation_store
 
 ALGORITHM: Final = "ES256"
 TYPE: Final = "guilder-attestation"
-ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-"""How many private keys P-256 has, plus one (FIPS 186-5)."""
 
-CurrentSuite = Callable[[str], str | None]
+CurrentSuite = Callable[[str], Awaitable[str | None]]
 """SHA-256 of this platform's suite of a contract; None where nobody can say."""
 
 
@@ -62,22 +57,17 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Notary:
     """The key of attestations, and what is believed because of it."""
 
-    def __init__(self, seed: bytes, life: timedelta, current_suite: CurrentSuite) -> None:
-        """`seed` are the 32 bytes of the key's file; an attestation counts for `life`."""
-        self._key = private_key(seed)
-        self.kid = thumbprint(self._key)
+    def __init__(self, pem: bytes, life: timedelta, current_suite: CurrentSuite) -> None:
+        """`pem` is the private key; an attestation counts for `life`."""
+        self._key = ECKey.import_key(pem)
+        self.kid = self._key.thumbprint()
         self.life, self._current_suite = life, current_suite
 
     def public_jwk(self) -> dict[str, str]:
         """The public key as RFC 7517 writes it."""
-        members = {name: str(value) for name, value in self._key.as_dict(private=False).items()}
-        shape = {name: members[name] for name in ("kty", "crv", "x", "y")}
-        return shape | {
-            "kid": self.kid,
-            "use": "sig",
-            "alg": ALGORITHM,
-            "guilder_use": "attestations",
-        }
+        shape = {name: str(value) for name, value in self._key.as_dict(private=False).items()}
+        said = {"kid": self.kid, "use": "sig", "alg": ALGORITHM, "guilder_use": "attestations"}
+        return {name: shape[name] for name in ("kty", "crv", "x", "y")} | said
 
     def sign(self, statement: Statement) -> str:
         """The statement as a JWS in its compact form."""
@@ -107,36 +97,32 @@ class Notary:
         kept = {name: value for name, value in dict(row).items() if name != "signed"}
         return found if said == kept else None
 
-    def standing(self, row: Any, now: datetime) -> Standing:
+    async def standing(self, row: Any, now: datetime) -> Standing:
         """Whether an edition may be bound by a row, or why not."""
         found = self.statement(row)
-        if found is None:
-            return "altered"
+        if found is None:  # of a former key it is as it was, for all that can still be said
+            return "outdated" if _key_named(row["signed"]) not in ("", self.kid) else "altered"
         if not found.finished_at <= now < found.expires_at:
             return "expired"
-        current = self._current_suite(found.contract) == found.suite
+        current = await self._current_suite(found.contract) == found.suite
         return "fresh" if current else "outdated"
 
     async def fresh(self, tx: Tx, contract: str, edition: str, version: str, url: str) -> Any:
         """The row by which exactly this may be bound now, or None."""
         for row in await attestation_store.speaking(tx, contract, edition, version, url):
-            if self.standing(row, tx.at) == "fresh":
+            if await self.standing(row, tx.at) == "fresh":
                 return row
         return None
 
 
-def private_key(seed: bytes) -> ECKey:
-    """The P-256 key that belongs to 32 random bytes."""
-    number = int.from_bytes(seed, "big") % (ORDER - 1) + 1
-    return ECKey.import_key(ec.derive_private_key(number, ec.SECP256R1()))
+def _key_named(signed: str) -> str:
+    """Which key a JWS says it is of; nothing of it is proven. "" where it says nothing."""
+    try:
+        return str(jws.extract_compact(signed.encode()).headers().get("kid", ""))
+    except (JoseError, ValueError):
+        return ""
 
 
-def thumbprint(key: ECKey) -> str:
-    """The name of a key (RFC 7638)."""
-    members = {name: str(value) for name, value in key.as_dict(private=False).items()}
-    shape = {name: members[name] for name in ("crv", "kty", "x", "y")}
-    return _base64(sha256(msgspec.json.encode(shape)).digest())
-
-
-def _base64(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+def fresh_key() -> bytes:
+    """A new private key (PEM)."""
+    return ECKey.generate_key("P-256", private=True).as_pem(private=True)

@@ -13,6 +13,7 @@ from guilder.contracts.errors import Forbidden, Problem
 from guilder.contracts.registry import v1
 from guilder.services.registry import bank, binding_store, bindings, store
 from guilder.services.registry.bindings import BindingDesk
+from guilder.services.registry.conformance import ConformanceDesk, Editions
 from guilder.services.registry.maintenance import Maintenance, open_windows, switches
 from guilder.services.registry.release import AskRelease
 from guilder.services.registry.window import Rules
@@ -23,18 +24,26 @@ RESERVED = {"platform"}
 MAX_NUMBER = 2**31 - 1
 
 
-class RegistryService(Maintenance, BindingDesk):
-    """Tenants; bindings are in `bindings.py`, planned downtime in `maintenance.py`."""
+class RegistryService(Maintenance, ConformanceDesk, BindingDesk):
+    """Tenants. Bindings are in `bindings.py`, planned downtime in `maintenance.py`, runs of
+    conformance suites in `conformance.py`.
+    """
 
     def __init__(
-        self, database: Store, once: Once, access: Access, ask_release: AskRelease, rules: Rules
+        self,
+        database: Store,
+        once: Once,
+        access: Access,
+        ask_release: AskRelease,
+        rules: Rules,
+        editions: Editions,
     ) -> None:
         """`access` knows who approved, `ask_release` what a release says of itself.
 
-        `rules` say how downtime may be planned.
+        `rules` say how downtime may be planned; `editions` are how others' are tested.
         """
         self.store, self.once, self.access = database, once, access
-        self.ask_release, self.rules = ask_release, rules
+        self.ask_release, self.rules, self.editions = ask_release, rules, editions
 
     @local
     async def create_tenant(self, tx: Tx, ctx: Context, request: v1.CreateTenant) -> v1.Tenant:
@@ -100,10 +109,12 @@ class RegistryService(Maintenance, BindingDesk):
         return await feed(self.store, request)
 
     async def self_check(self, ctx: Context, request: Nothing) -> SelfCheck:
-        """Hold every tenant and every binding in force against the rules they were made by."""
+        """Hold tenants, bindings in force and attestations against the rules they were made by."""
         async with self.store.tx(PLATFORM) as tx:
             rows = await store.all_tenants(tx)
             bound, findings = await bindings.findings(tx)
+            attested, altered = await self.attestation_findings(tx)
+        findings += altered
         for row in rows:
             problem = await asyncio.to_thread(_first_fault, _tenant(row))
             if problem is not None:
@@ -112,7 +123,7 @@ class RegistryService(Maintenance, BindingDesk):
         numbers = ",".join(str(n) for n in sorted(row["number"] for row in rows))
         return SelfCheck(
             service="registry",
-            checked={"tenants": len(rows), "bindings": bound},
+            checked={"tenants": len(rows), "bindings": bound, "attestations": attested},
             findings=findings,
             facts={"tenants": numbers},
         )
