@@ -9,6 +9,7 @@ from guilder.cli.backup import backup_command, restore_command
 from guilder.cli.bench import bench
 from guilder.cli.bindings import binding
 from guilder.cli.books import export_command, import_command, verify_command
+from guilder.cli.conform import conform_command
 from guilder.cli.contracts import contract
 from guilder.cli.operators import operator
 from guilder.cli.processes import keys, migrate, restart, serve, status
@@ -58,6 +59,7 @@ for command in (
     tenant,
     token,
     contract,
+    conform_command,
     binding,
     proposal,
     import_command,
