@@ -16,6 +16,7 @@ from guilder.chassis.idempotency import Once
 from guilder.chassis.process import Built, Parts
 from guilder.chassis.seal import Sealer
 from guilder.chassis.store import Store
+from guilder.chassis.token import CallKeys
 from guilder.contracts.declare import Contract
 
 
@@ -47,7 +48,7 @@ def build(name: str, folder: Path) -> tuple[Built, Counter[str], bool]:
     clock, calls = Clock(), Asked(name)
     store = Store(name, {}, clock)
     sealer = Sealer(None, clock) if "vault" in callees(name) else None  # type: ignore[arg-type]
-    around = (clock, sealer, folder, {}, None)
+    around = (clock, sealer, folder, {}, None, CallKeys(b"test"))
     parts = Watched(name, store, Once(store, sealer), calls, *around)  # type: ignore[arg-type]
     parts.sealed = False
     built = import_module(f"guilder.services.{name}.build").build(parts)
