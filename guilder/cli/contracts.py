@@ -4,7 +4,7 @@ import json
 
 import click
 
-from guilder.chassis.contract import contract_document
+from guilder.chassis.openapi import contract_document
 from guilder.contracts.catalogue import all_contracts
 
 
@@ -36,5 +36,5 @@ def openapi_command(name: str, as_json: bool) -> None:
 
     Example: guilder contract openapi pricing
     """
-    document = contract_document(all_contracts()[name])
+    document = contract_document(all_contracts()[name], house=True)
     click.echo(json.dumps(document, indent=None if as_json else 2))

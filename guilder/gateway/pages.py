@@ -6,7 +6,8 @@ from jinja2 import Environment, select_autoescape
 from starlette.responses import Response
 
 import guilder
-from guilder.chassis.contract import encode, openapi
+from guilder.chassis.contract import encode
+from guilder.chassis.openapi import openapi
 from guilder.contracts.declare import Contract
 from guilder.contracts.errors import CATALOGUE
 from guilder.gateway.answers import PROBLEMS
@@ -22,7 +23,7 @@ class Pages:
 
     def __init__(self, contracts: list[type[Contract]]) -> None:
         """Render everything from the contracts."""
-        document = openapi(contracts, "Guilder", guilder.__version__, public=True)
+        document = openapi(contracts, "Guilder", guilder.__version__)
         text = (resources.files("guilder.gateway") / "docs.html").read_text("utf-8")
         template = Environment(autoescape=select_autoescape(default=True)).from_string(text)
         problems = catalogue()

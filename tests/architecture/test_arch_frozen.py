@@ -5,7 +5,7 @@ from pathlib import Path
 
 import house
 
-from guilder.chassis.contract import contract_document
+from guilder.chassis.openapi import contract_document
 from guilder.contracts.context import Context
 from guilder.contracts.declare import Answer, Contract, Request, operation
 
@@ -50,7 +50,7 @@ class Reply(Answer, frozen=True, kw_only=True):
 class Made(Contract, name="made", version="1.0.0"):
     """A contract made up for this test."""
 
-    @operation("POST /quotes", command=False)
+    @operation("POST /quotes", command=False, public=True, may="view")
     async def quote(self, ctx: Context, request: Question) -> Reply:
         """Quote."""
         raise NotImplementedError
@@ -59,7 +59,7 @@ class Made(Contract, name="made", version="1.0.0"):
 class MadeLater(Contract, name="made", version="1.0.0"):
     """The same version with another type."""
 
-    @operation("POST /quotes", command=False)
+    @operation("POST /quotes", command=False, public=True, may="view")
     async def quote(self, ctx: Context, request: LaterQuestion) -> Reply:
         """Quote."""
         raise NotImplementedError

@@ -8,7 +8,7 @@ from test_payments_checks import sql
 from test_payments_crash import later, resume_all
 from test_payments_waiting import ended, listed, told, waits
 
-from guilder.chassis.contract import openapi
+from guilder.chassis.openapi import openapi
 from guilder.chassis.testing import new_id, somebody
 from guilder.contracts.accounts.v1 import UnknownAccount
 from guilder.contracts.errors import Forbidden
@@ -186,7 +186,7 @@ async def test_a_reversal_that_is_refused_later_leaves_the_way_free(direct):
 
 
 def test_the_api_says_that_an_order_may_wait():
-    document = openapi([v1.Payments], "t", "1", public=True)
+    document = openapi([v1.Payments], "t", "1")
     answers = document["paths"]["/v1/payments"]["post"]["responses"]
     schema = {"$ref": "#/components/schemas/Payment"}
     for status in ("201", "202"):
