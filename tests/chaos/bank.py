@@ -11,7 +11,7 @@ from guilder.cli.platform import Platform, with_platform
 from guilder.contracts.access.v1 import Access, GrantRole
 from guilder.contracts.context import Call
 from guilder.contracts.identity.v1 import CreateClient, Identity
-from guilder.contracts.notifications.v1 import Deliver, Notifications
+from guilder.contracts.notifications.v1 import Notifications, Post
 from guilder.contracts.values import uuid7
 from tests.chaos.doors import Doors
 from tests.journeys.bare_hands import Answer, Client, guilder, signed_in
@@ -108,11 +108,11 @@ def tariff() -> dict[str, Any]:
 async def _message(platform: Platform) -> None:
     """Something to read for everybody in the bank."""
     tenant = (await platform.tenant("nordbank")).number
-    message = Deliver(
+    message = Post(
         id=uuid7(datetime.now(UTC)), topic="bank.hello", subject="Hello", text="All is well."
     )
     call = Call(platform.ctx(tenant), message)
-    assert [answer.id for answer in await platform.client(Notifications).deliver([call])]
+    assert [answer.id for answer in await platform.client(Notifications).post([call])]
 
 
 async def _managers(platform: Platform, count: int) -> list[tuple[str, str]]:

@@ -22,14 +22,14 @@ class NotificationsService(v1.Notifications):
         """`registry` knows the tenant's zone."""
         self.store, self._registry = database, registry
 
-    async def deliver(self, calls: Batch[v1.Deliver]) -> Answers[v1.Delivered]:
+    async def post(self, calls: Batch[v1.Post]) -> Answers[v1.Posted]:
         """Write what is new; known ids get the answer they had."""
         good = [call for call in calls if _fault(call.request) is None]
         async with self.store.tx(*sorted({call.ctx.tenant for call in calls})) as tx:
             await store.add(tx, [(call.ctx.tenant, call.request) for call in good])
             wanted = [(call.ctx.tenant, call.request.id) for call in good]
             found = await store.find(tx, wanted)
-        return [_delivered(call, found) for call in calls]
+        return [_posted(call, found) for call in calls]
 
     async def inbox(self, ctx: Context, request: v1.InboxQuery) -> v1.Inbox:
         """Read a page; times are told in the reader's zone."""
@@ -70,7 +70,7 @@ class NotificationsService(v1.Notifications):
         )
 
 
-def _fault(request: v1.Deliver) -> Problem | None:
+def _fault(request: v1.Post) -> Problem | None:
     """Why a message cannot be delivered, or None."""
     if request.id.version != UUID_VERSION:
         return InvalidRequest("the id must be a UUIDv7: ids are in order of time", at="$.id")
@@ -80,7 +80,7 @@ def _fault(request: v1.Deliver) -> Problem | None:
     return None
 
 
-def _delivered(call: Call[v1.Deliver], found: dict[Any, Any]) -> v1.Delivered | Problem:
+def _posted(call: Call[v1.Post], found: dict[Any, Any]) -> v1.Posted | Problem:
     """The answer to one call, unless another message stands under its id."""
     asked = call.request
     fault = _fault(asked)
@@ -90,7 +90,7 @@ def _delivered(call: Call[v1.Deliver], found: dict[Any, Any]) -> v1.Delivered | 
     stands = (row["topic"], row["about"], row["subject"], row["text"])
     if stands != (asked.topic, asked.about, asked.subject, asked.text):
         return v1.MessageDiffers(f"message {asked.id}")
-    return v1.Delivered(id=asked.id, at=row["at"])
+    return v1.Posted(id=asked.id, at=row["at"])
 
 
 def _message(row: Any, zone: str) -> v1.Message:

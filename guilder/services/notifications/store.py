@@ -5,10 +5,10 @@ from uuid import UUID
 
 from guilder.chassis.store import Tx
 from guilder.contracts.context import PLATFORM
-from guilder.contracts.notifications.v1 import Deliver
+from guilder.contracts.notifications.v1 import Post
 
 
-async def add(tx: Tx, messages: list[tuple[int, Deliver]]) -> None:
+async def add(tx: Tx, messages: list[tuple[int, Post]]) -> None:
     """Insert messages for their tenants; known ids are passed over."""
     asked = [message for _, message in messages]
     await tx.execute(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from guilder.contracts.notifications.v1 import Deliver
+from guilder.contracts.notifications.v1 import Post
 from guilder.contracts.registry.windows import Notice, NoticeKind
 
 MOMENT: Final = re.compile(r"\{(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)\}", re.ASCII)
@@ -34,7 +34,7 @@ WRITES: Final = {
 }
 
 
-def message(notice: Notice) -> Deliver:
+def message(notice: Notice) -> Post:
     """The message that a notice makes; its id is the notice's."""
     if notice.service is not None:
         what = f"the service `{notice.service}`"
@@ -47,7 +47,7 @@ def message(notice: Notice) -> Deliver:
         writes=WRITES[notice.writes].format(there=" there" if notice.service else ""),
         why=f" Why: {notice.reason}",
     )
-    return Deliver(
+    return Post(
         id=notice.id,
         topic=f"maintenance.{notice.kind}",
         about=notice.window,

@@ -20,14 +20,14 @@ BEGINS = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)  # half an hour before the clo
 ENDS = BEGINS + timedelta(hours=2)
 
 
-def message(**changes) -> v1.Deliver:
+def message(**changes) -> v1.Post:
     fresh = {"id": new_id(), "topic": "maintenance.72h", "subject": "Soon", "text": "It begins"}
-    return v1.Deliver(**(fresh | changes))
+    return v1.Post(**(fresh | changes))
 
 
 async def deliver(world, tenant, *messages):
     ctx = Context(tenant=tenant, principal=SYSTEM)
-    return await world.client(v1.Notifications).deliver([Call(ctx, m) for m in messages])
+    return await world.client(v1.Notifications).post([Call(ctx, m) for m in messages])
 
 
 async def read(world, who, **query):
