@@ -40,3 +40,7 @@ class Signer:
     def stranger(self) -> "Signer":
         """Another key."""
         return Signer(hashlib.sha256(b"a stranger" + self._seed).digest(), self._behind)
+
+    def public_jwk(self) -> dict[str, str]:
+        """What an edition verifies with."""
+        return self._key.public_jwk()

@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from guilder.chassis import logs, observe
 from guilder.chassis.call import Direct, Remote, callers
 from guilder.chassis.clock import Clock
+from guilder.chassis.edition_door import EditionSettings, edition_routes
 from guilder.chassis.listen import Server, private_server
 from guilder.chassis.metrics import Source
 from guilder.chassis.process import Build, Process
@@ -138,6 +139,8 @@ class Host:
 
     def _private(self, *sources: Source) -> Server:
         routes = observe.routes(self._process, *sources)
+        key = EditionSettings.load(self.plan.env).jwk()
         for endpoint in self._process.endpoints.values():
             routes += service_routes(endpoint, self.plan.keys, callers(endpoint.name))
+            routes += edition_routes(endpoint, key) if key else []
         return private_server(Starlette(routes=routes))

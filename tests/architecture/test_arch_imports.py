@@ -34,13 +34,9 @@ BY_NAME = {
 
 CHASSIS = (
     "answers batch bindings call child circuit clock contract control directory edition"
-    " ending events guard hop idempotency keyfile listen logs meter metrics observation"
-    " observe outbound postgres postgres_programs process releases schema seal selfcheck serve"
-    " settings shadow short_path signature store succession supervise supervised testing token"
-    " wire"
-    "answers batch bindings call child clock contract control directory ending events guard hop"
-    " idempotency keyfile listen logs meter metrics observe openapi postgres postgres_programs"
-    " process releases schema seal selfcheck serve settings short_path store succession supervise"
+    " edition_door ending events guard hop idempotency keyfile listen logs meter metrics"
+    " observation observe openapi outbound postgres postgres_programs process releases schema"
+    " seal selfcheck serve settings shadow short_path signature store succession supervise"
     " supervised testing token wire"
 )
 """The closed list of what every service stands on (docs/decisions/0002, 0005, 0006, 0008, 0011)."""
