@@ -1,15 +1,15 @@
 """Whether a call may leave for what is bound: a bound on calls under way, and a circuit breaker.
 
-After OPENS_AFTER failures in a row nothing is sent for PAUSE_S seconds; then one call tries, and
-its end decides. So an edition that hangs costs its own tenant a try now and then, and others
-nothing.
+After OPENS_AFTER calls in a row without an answer of use nothing is sent for PAUSE_S seconds; then
+one batch tries, and its end decides. So an edition that hangs costs its own tenant a try now and
+then, and others nothing.
 """
 
 from typing import Final
 
 from guilder.chassis.clock import Clock
 
-OPENS_AFTER: Final = 3
+OPENS_AFTER: Final = 5
 PAUSE_S: Final = 2.0
 MOST_UNDER_WAY: Final = 8
 """Batches under way to one binding, from one process."""
@@ -45,8 +45,11 @@ class Circuit:
         self._under_way += 1
         return True
 
-    def leave(self, *, answered: bool | None) -> None:
-        """A call has ended; None = whoever asked gave up, and nothing was learnt."""
+    def leave(self, *, answered: bool | None, calls: int = 1) -> None:
+        """A batch of so many calls has ended, with any answer of use or with none.
+
+        None = whoever asked gave up, and nothing was learnt.
+        """
         self._under_way -= 1
         self._trying = False
         if answered is None:
@@ -54,6 +57,6 @@ class Circuit:
         if answered:
             self._failures, self._opened = 0, None
         else:
-            self._failures += 1
+            self._failures += calls
             if self._failures >= OPENS_AFTER:
                 self._opened = self._clock.monotonic()

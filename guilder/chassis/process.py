@@ -176,9 +176,8 @@ class Process:
         self._builds, self._connect, self._secrets = builds, connect, secrets
         self._clock, self._env, self._far, self._keys = clock, env, far, keys
         self._tasks: list[asyncio.Task[None]] = []
-        self.directory = DirectoryFollower(
-            self.calls(PROCESS).client(Registry), self.bindings, clock
-        )
+        self._registry = self.calls(PROCESS).client(Registry)
+        self.directory = DirectoryFollower(self._registry, self.bindings, clock)
 
     def road(self, contract: str, caller: str) -> Road:
         """The road from a caller to a contract."""
@@ -234,7 +233,7 @@ class Process:
     def _begin(self) -> None:
         self._tasks.append(asyncio.create_task(self.lag.run()))
         self._tasks.append(asyncio.create_task(self.directory.run()))
-        told = self.editions.observations.run(self.calls(PROCESS).client(Registry))
+        told = self.editions.observations.run(self._registry)
         self._tasks.append(asyncio.create_task(told))
         for built in self.built.values():
             for follower in built.followers:
@@ -260,7 +259,7 @@ class Process:
                         moved = True
         await self.directory.refresh()
         await self.editions.shadows.settle()
-        await self.editions.observations.tell(self.calls(PROCESS).client(Registry))
+        await self.editions.observations.tell(self._registry)
 
     def leave(self) -> None:
         """Answer what waits for news at once; to be called when the process is told to end."""

@@ -87,7 +87,7 @@ class Editions:
             if self._keys is None:
                 raise Unauthenticated("this process has no keys for calls to editions")
             self._key = SigningKey.of(self._keys)
-        return EditionRoad(binding, self._out, self._key, self._clock, self._checks)
+        return EditionRoad(binding, self._out, self._key, self._checks)
 
     def circuit(self, binding: Binding) -> Circuit:
         """The circuit to an edition."""
@@ -187,7 +187,7 @@ class Releases:
             answered = any(not isinstance(o.problem, SILENT) for o in outcomes)
             return outcomes
         finally:
-            circuit.leave(answered=answered)
+            circuit.leave(answered=answered, calls=len(calls))
 
     async def _twice(
         self, binding: Binding, operation: Operation, calls: Sequence[Call[Any]]

@@ -76,6 +76,13 @@ def test_calls_that_left_before_it_opened_change_nothing_of_who_may_try():
     assert not circuit.shut
 
 
+def test_calls_that_failed_together_count_each():
+    circuit = Circuit(Watch())
+    assert circuit.enter()
+    circuit.leave(answered=False, calls=OPENS_AFTER)
+    assert circuit.shut
+
+
 def test_so_many_are_under_way_and_no_more():
     circuit = Circuit(Watch())
     assert circuit.quiet

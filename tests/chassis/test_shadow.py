@@ -93,13 +93,13 @@ async def test_nobody_waits_for_a_shadow_and_what_it_cannot_take_is_dropped(monk
 async def test_what_a_shadow_fails_at_is_counted_and_compared_with_nothing():
     with edition("errors") as running:
         guarded = shadowed(running, RIGHT, on_failure="fallback")
-        for _ in range(6):
+        for _ in range(8):
             await guarded.ask(7)
             await guarded.shared.shadows.settle()
-        assert guarded._roads["pricing"].asked == 6  # it never falls back: nobody needs it to
+        assert guarded._roads["pricing"].asked == 8  # it never falls back: nobody needs it to
     told = seen(guarded)
-    assert (told.calls, told.compared, told.fallbacks) == (6, 0, 0)
-    assert told.failures == {"broken": 3, "open-circuit": 3}
+    assert (told.calls, told.compared, told.fallbacks) == (8, 0, 0)
+    assert told.failures == {"broken": 5, "open-circuit": 3}
 
 
 async def test_a_shadow_is_asked_after_the_answer_has_left():
