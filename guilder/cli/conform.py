@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,7 @@ from guilder.chassis.contract import convert
 from guilder.cli.contracts import contract as contracts
 from guilder.cli.platform import Platform, data_option, json_option, show, with_platform
 from guilder.cli.proposals import as_option, ask, read
-from guilder.contracts.errors import Unavailable
+from guilder.contracts.errors import DeadlineExceeded, Unavailable
 from guilder.contracts.registry.attestations import (
     Attestation,
     AttestationQuery,
@@ -28,11 +29,13 @@ from guilder.contracts.registry.attestations import (
 )
 from guilder.contracts.registry.v1 import Registry
 
+RUNNER: Final = (sys.executable, "-m", "guilder.conformance")
 POLL_S: Final = 0.5
 PATIENCE_S: Final = 60.0
 """How long the platform may be gone while a run goes on, before one stops looking."""
 
 EXIT: Final = {"passed": 0, "failed": 1, "broken": 2}
+WIDTH: Final = 86
 EVERYWHERE: Final = "0.0.0.0/0, ::/0"
 """On one's own machine one may test what one can reach."""
 
@@ -85,7 +88,7 @@ async def _follow(
         try:
             run = await ask(platform, login, operations["conformance_run"], which)
             patience = time.monotonic() + PATIENCE_S
-        except Unavailable:
+        except (Unavailable, DeadlineExceeded):
             if time.monotonic() > patience:
                 raise
         if not as_json:
@@ -122,19 +125,22 @@ def report(run: ConformanceRun) -> str:
 
 
 def line(check: Check) -> str:
-    """One check, for people."""
+    """One check, for people; what is wrong stands below it."""
     word = "passed" if check.passed else "skipped" if check.skipped else "FAILED"
-    text = f"  {word:<8} {check.name:<28}"
-    text += f" {check.milliseconds / 1000:8.2f} s" if check.milliseconds else " " * 11
+    took = f"{check.milliseconds / 1000:8.2f} s" if check.milliseconds else ""
+    text = f"  {word:<8} {check.name:<20} {took:<10}"
+    if word == "FAILED":
+        told = textwrap.indent(textwrap.fill(check.detail, WIDTH), " " * 11)
+        return f"{text.rstrip()}\n{told}"
     return f"{text}  {check.detail}".rstrip()
 
 
 def _here(contract: str, url: str, edition: str | None, as_json: bool) -> int:
     """Run the suite as a child of this command; the exit code."""
-    command = [sys.executable, "-m", "guilder.conformance", contract, "--url", url, "--json"]
+    command = [*RUNNER, contract, "--url", url, "--json"]
     env = {"GUILDER_OUTBOUND_ALLOW": EVERYWHERE} | dict(os.environ)
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, check=False)
-    if done.returncode not in (0, 1):
+    if done.returncode not in (0, 1) or not done.stdout:
         return EXIT["broken"]  # it has said why
     said: dict[str, Any] = json.loads(done.stdout)
     manifest = said.get("manifest") or {}

@@ -179,7 +179,7 @@ class ConformanceDesk(v1.Registry):
             found = list(moves(before, outcome.manifest, await self.editions.ask(url)))
         except (NoManifest, Unanswered) as error:
             found = [f"after the run: {error}"]
-        return Verdict([identity, *of_suite(outcome), check("unchanged", found)], outcome)
+        return Verdict([identity, *of_suite(outcome), check("steady", found)], outcome)
 
     async def _end(self, run: Any, verdict: Verdict) -> None:
         """End the run; one that passed makes an attestation in the same commit."""

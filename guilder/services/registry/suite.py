@@ -14,7 +14,6 @@ import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from guilder.chassis.contract import convert, read_json
@@ -25,7 +24,11 @@ from guilder.contracts.errors import InvalidRequest
 RUNNER: Final = (sys.executable, "-m", "guilder.conformance")
 """What judges; then CONTRACT --url URL --json --keys-seed-file FILE."""
 
-TELLER: Final = (sys.executable, "-m", "guilder.conformance.version")
+_TELL: Final = (
+    "import sys; from guilder.conformance.run import SUBJECTS, suite_hash;"
+    " print(suite_hash(SUBJECTS[sys.argv[1]]))"
+)
+TELLER: Final = (sys.executable, "-c", _TELL)
 """What says which suite it is; then CONTRACT. One line, its SHA-256."""
 
 CONFINED: Final = (sys.executable, "-m", "guilder.services.registry.confined")
@@ -132,6 +135,8 @@ class Suite:
             raise SuiteBroken(f"it was ended by {signal.Signals(-code).name}")
         if code not in (0, 1):
             raise SuiteBroken(lines[0] or f"it ended with exit code {code}")
+        if not said:
+            raise SuiteBroken(lines[0] or "it said nothing")
         try:
             outcome: Outcome = convert(read_json(said), Outcome)
         except InvalidRequest as problem:
@@ -143,14 +148,15 @@ class Suite:
         return outcome
 
     async def _judge(self, contract: str, url: str, say: Say) -> tuple[bytes, int]:
-        with tempfile.TemporaryDirectory(prefix="guilder-key-") as folder:
-            seed = Path(folder) / "seed"
-            seed.touch(0o600)
-            seed.write_bytes(self._seed)
-            told = contract, "--url", url, "--json", "--keys-seed-file", str(seed)
-            return await self._run([*self.runner, *told], say)
+        """Judge, with the key handed over in a pipe: it never lies on a disk."""
+        key = _pipe(self._seed)
+        try:
+            told = contract, "--url", url, "--json", "--keys-seed-file", f"/dev/fd/{key}"
+            return await self._run([*self.runner, *told], say, key)
+        finally:
+            os.close(key)
 
-    async def _run(self, command: list[str], say: Say) -> tuple[bytes, int]:
+    async def _run(self, command: list[str], say: Say, *handles: int) -> tuple[bytes, int]:
         """Run a command in an empty folder; what it prints, and its exit code."""
         bounds = os.getpid(), self.limits.memory, int(self.limits.seconds) + 1
         with tempfile.TemporaryDirectory(prefix="guilder-suite-") as folder:
@@ -165,6 +171,7 @@ class Suite:
                     env={**self._env, "HOME": folder, "TMPDIR": folder},
                     cwd=folder,
                     start_new_session=True,
+                    pass_fds=handles,
                 )
             except OSError as error:
                 raise SuiteBroken(f"it cannot be run: {error.strerror}") from None
@@ -180,6 +187,16 @@ class Suite:
                     task.cancel()
                 await asyncio.gather(*reading, return_exceptions=True)
                 await _end(process)
+
+
+def _pipe(content: bytes) -> int:
+    """The end of a pipe from which this can be read; a pipe holds a few kB without a reader."""
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, content)
+    finally:
+        os.close(writing)
+    return reading
 
 
 async def _end(process: Process) -> None:
