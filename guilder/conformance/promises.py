@@ -34,6 +34,8 @@ def manifest(session: Session) -> str:
     if unknown := set(found.disclaims) - known:
         can = ", ".join(sorted(known)) or "nothing"
         raise Broken("manifest", f"`disclaims` names {shown(min(unknown))}; it may name {can}")
+    if wrong := session.subject.heard(found):
+        raise Broken("manifest", wrong)
     return f"{found.contract} {found.edition}.{found.version} {found.digest}"
 
 

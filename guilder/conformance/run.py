@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ from typing import Any, Final
 from guilder.chassis.contract import encode, plain
 from guilder.chassis.openapi import edition_document
 from guilder.chassis.outbound import Rules
-from guilder.conformance import judge, pricing, promises, screening
+from guilder.conformance import judge, notifications, pricing, promises, screening
 from guilder.conformance.checks import RULES, Broken, Check, GivenUp
 from guilder.conformance.client import Client
 from guilder.conformance.session import Session
@@ -20,6 +21,7 @@ from guilder.conformance.subject import Subject
 SUBJECTS: Final[dict[str, Subject]] = {
     "pricing": pricing.SUBJECT,
     "screening": screening.SUBJECT,
+    "notifications": notifications.SUBJECT,
 }
 """Every contract that has a suite."""
 
@@ -162,21 +164,22 @@ def conform(
     examples: int = EXAMPLES,
     patience_s: float = PATIENCE_S,
     without: Collection[str] = (),
+    subject: Subject | None = None,
     tell: Callable[[Result], None] = lambda result: None,
 ) -> Report:
     """Run a contract's suite against the edition at a base URL.
 
-    `examples` is how many cases a check makes up. AddressRefused for a URL that the operator's
-    rules do not allow.
+    `examples` is how many cases a check makes up, `subject` one that is ready already.
+    AddressRefused for a URL that the operator's rules do not allow.
     """
-    subject = SUBJECTS[contract]
-    kind = subject.contract
-    report = Report(contract, kind.contract_version, suite_hash(subject))
+    known = subject or SUBJECTS[contract]
+    report = Report(contract, known.contract.contract_version, suite_hash(known))
     began = time.monotonic()
     client = Client(url, rules)
     try:
-        session = Session(subject, client, signer, examples, patience_s)
-        report.checks = Run(session, without).all(tell)
+        with nullcontext(known) if subject else known.ready() as ready:
+            session = Session(ready, client, signer, examples, patience_s)
+            report.checks = Run(session, without).all(tell)
     finally:
         client.close()
     report.manifest = plain(session.manifest) if session.manifest else {}

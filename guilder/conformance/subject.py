@@ -2,12 +2,13 @@
 
 import random
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from guilder.conformance.checks import Check
 from guilder.contracts.declare import Contract, Operation
-from guilder.contracts.edition import MOST_ITEMS
+from guilder.contracts.edition import MOST_ITEMS, Manifest
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,14 @@ class Subject(ABC):
     def operation(self) -> Operation:
         """The one operation that an edition answers."""
         return next(o for o in self.contract.operations().values() if o.replaceable)
+
+    def ready(self) -> AbstractContextManager["Subject"]:
+        """The subject of one run, with what it needs around it."""
+        return nullcontext(self)
+
+    def heard(self, manifest: Manifest) -> str:
+        """Take note of what the edition says of itself; a sentence on what cannot be, or ""."""
+        return ""
 
     @abstractmethod
     def questions(self, chance: random.Random, count: int) -> list[Any]:

@@ -1,11 +1,24 @@
 """What the small edition of `faulty.py` decides, per contract; right unless a fault says so."""
 
+import asyncio
+import http.client
 import random
+import smtplib
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from email.message import EmailMessage
 from typing import Any, Protocol
+from urllib.parse import urlsplit
+from uuid import UUID
 
 from guilder.chassis.contract import plain
 from guilder.contracts.errors import Refused
+from guilder.contracts.notifications.v1 import (
+    ChannelDisclaimed,
+    Deliver,
+    MessageDiffers,
+    Undeliverable,
+)
 from guilder.contracts.pricing.v1 import Question, cap
 from guilder.contracts.screening.v1 import (
     SENTINEL_ORGANISATION,
@@ -152,4 +165,81 @@ class Screens:
         }
 
 
-DECISIONS: dict[str, Callable[..., Decision]] = {"pricing": Prices, "screening": Screens}
+class Delivers:
+    """Mail over a relay, webhooks straight away; what was done is kept in memory."""
+
+    def __init__(
+        self, fault: str | None = None, *, smtp: tuple[str, int] | None = None, **_: Any
+    ) -> None:
+        """`smtp` is the relay; without one it offers no mail."""
+        self.fault, self.smtp = fault, smtp
+        self.disclaims = () if smtp else ("email",)
+        self.known: dict[tuple[int, Any], tuple[Deliver, Any]] = {}
+        self.one_by_one = asyncio.Lock()
+
+    async def answer(self, tenant: int, questions: list[Deliver]) -> list[Any]:
+        """Deliver, in the order of the ids."""
+        key = (lambda pair: 0) if self.fault == "out-of-order" else (lambda pair: pair[1].id)
+        found: dict[int, Any] = {}
+        async with self.one_by_one:
+            for n, asked in sorted(enumerate(questions), key=key):
+                found[n] = await self._once(tenant, asked)
+        return [found[n] for n in range(len(questions))]
+
+    def fallback(self) -> Any:
+        """A receipt for nothing."""
+        return {"id": str(UUID(int=0)), "at": datetime.now(UTC).isoformat(), "reference": None}
+
+    async def _once(self, tenant: int, asked: Deliver) -> Any:
+        if self.fault == "refuses-valid":
+            return Refused("we do not deliver this")
+        if asked.channel in self.disclaims:
+            return ChannelDisclaimed("no mail here")
+        before, answer = self.known.get((tenant, asked.id), (asked, None))
+        if before != asked:
+            return MessageDiffers("another message has this id")
+        gone = isinstance(answer, Undeliverable)
+        again = {"retries-forever": gone, "delivers-twice": not gone}.get(self.fault or "", False)
+        if answer is None or again:
+            first, answer = answer, await self._deliver(asked)
+            answer = first or answer
+            self.known[tenant, asked.id] = asked, answer
+        return answer
+
+    async def _deliver(self, asked: Deliver) -> Any:
+        send = self._mail if asked.channel == "email" else self._post
+        if self.fault != "delivers-nothing" and not await asyncio.to_thread(send, asked):
+            return Undeliverable("takes nothing")
+        made = UUID(int=asked.id.int ^ 1) if self.fault == "other-id" else asked.id
+        reference = f"to {asked.to}" if self.fault == "echoes-personal" else "250 taken"
+        return {"id": str(made), "at": datetime.now(UTC).isoformat(), "reference": reference}
+
+    def _mail(self, asked: Deliver) -> bool:
+        assert self.smtp is not None
+        mail = EmailMessage()
+        mail["To"], mail["From"] = asked.to, "bank@company-x.example"
+        mail["Subject"] = " ".join(asked.subject.split())
+        mail.set_content(asked.text)
+        try:
+            with smtplib.SMTP(*self.smtp, timeout=5) as relay:
+                relay.send_message(mail)
+        except smtplib.SMTPRecipientsRefused:
+            return False
+        return True
+
+    def _post(self, asked: Deliver) -> bool:
+        to = urlsplit(asked.to)
+        connection = http.client.HTTPConnection(to.netloc, timeout=5)
+        try:
+            kind = {"Content-Type": "application/json"}
+            connection.request("POST", to.path, asked.text.encode(), kind)
+            return connection.getresponse().status < 400
+        finally:
+            connection.close()
+
+
+DECISIONS: dict[str, Callable[..., Decision]] = {
+    "pricing": Prices,
+    "screening": Screens,
+    "notifications": Delivers,
+}

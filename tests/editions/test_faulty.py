@@ -1,5 +1,6 @@
 """Every faulty edition is stopped by exactly the check that the table names."""
 
+from contextlib import contextmanager
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -16,11 +17,26 @@ SIGNER = Signer(bytes(range(32)))
 PAGE = Path(__file__).parents[2] / "docs" / "concepts" / "faulty-editions.md"
 
 
+@contextmanager
+def ready(contract):
+    """What the suite of a contract needs around it, and what its edition has to know of that."""
+    with SUBJECTS[contract].ready() as subject:
+        recipients = getattr(subject, "recipients", None)
+        yield subject, {"smtp": recipients.smtp} if recipients else {}
+
+
 def judge(fault, without=()):
     """What a short run says of an edition: whether it passed, and which checks it failed."""
     contract = contract_of(fault)
-    with serving(contract, fault, public_key=SIGNER.public_jwk(), healthy=10**9) as url:
-        report = conform(
+    with ready(contract) as (subject, more):
+        report = run(contract, fault, subject, more, without)
+    failed = {one.name for one in report.checks if not one.passed and not one.skipped}
+    return report.passed, failed
+
+
+def run(contract, fault, subject, more, without):
+    with serving(contract, fault, public_key=SIGNER.public_jwk(), healthy=10**9, **more) as url:
+        return conform(
             contract,
             url,
             LOOPBACK,
@@ -28,9 +44,8 @@ def judge(fault, without=()):
             examples=4,
             patience_s=0,
             without=without,
+            subject=subject,
         )
-    failed = {one.name for one in report.checks if not one.passed and not one.skipped}
-    return report.passed, failed
 
 
 @pytest.mark.parametrize("fault", [f for f, stop in STOPS.items() if stop.by == "suite"])
