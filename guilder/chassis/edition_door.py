@@ -112,7 +112,7 @@ def _manifest(endpoint: Endpoint, key: Jwk | None) -> Manifest:
         edition=STOCK,
         version=endpoint.contract.release,
         digest=package_digest(),
-        disclaims=[] if key else ["signatures"],
+        disclaims=[*endpoint.service.disclaims, *([] if key else ["signatures"])],
     )
 
 

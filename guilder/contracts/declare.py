@@ -197,6 +197,8 @@ class Contract:
     contract_kind: ClassVar[Kind] = "service"
     release: ClassVar[str] = "1.0.0"
     """Version of the stock service (edition A) of this tree, raised apart from the contract's."""
+    disclaims: ClassVar[tuple[str, ...]] = ()
+    """Capabilities of the contract's suite that the stock service does not offer as an edition."""
     _operations: ClassVar[dict[str, Operation] | None] = None
 
     def __init_subclass__(

@@ -42,7 +42,7 @@ STOPS: dict[str, Stop] = {
     "delivers-twice": Stop("delivers a repeat again", "suite", "delivered-once"),
     "delivers-nothing": Stop("says delivered, and was not", "suite", "arrives"),
     "out-of-order": Stop("delivers as it comes", "suite", "in-order"),
-    "retries-forever": Stop("knocks at a closed door again", "suite", "undeliverable"),
+    "retries-forever": Stop("knocks at a closed door again and again", "suite", "undeliverable"),
     "other-id": Stop("gives a receipt for another message", "suite", "invariants", UNTRUE),
     "late": Stop("answers after the deadline", "suite", "deadline", LATE),
     "hangs": Stop("never answers", "suite", "deadline", LATE),
