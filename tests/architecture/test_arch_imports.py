@@ -33,11 +33,11 @@ BY_NAME = {
 """Modules that may load a service by a string."""
 
 CHASSIS = (
-    "answers batch bindings call child circuit clock contract control directory edition"
+    "answers batch bindings call changes child circuit clock contract control directory edition"
     " edition_door ending events guard hop idempotency keyfile listen logs meter metrics"
     " observation observe openapi outbound postgres postgres_programs process releases schema"
-    " seal selfcheck serve settings shadow short_path signature store succession supervise"
-    " supervised testing token wire"
+    " seal selfcheck serve settings shadow shapes short_path signature store succession"
+    " supervise supervised testing token versions wire"
 )
 """The closed list of what every service stands on (docs/decisions/0002, 0005, 0006, 0008, 0011)."""
 
