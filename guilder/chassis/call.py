@@ -244,6 +244,20 @@ class Calls:
             raise LookupError(f"{self.caller} may not call {contract.contract_name}: calls.toml")
         return make_client(contract, self.send, self._where)
 
+    def stock(self, contract: type[C]) -> C:
+        """A typed client of the stock edition, whatever is bound."""
+        name = contract.contract_name
+        if name not in self._allowed:
+            raise LookupError(f"{self.caller} may not call {name}: calls.toml")
+
+        async def send(operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
+            outcomes = await self._roads[name].send(operation, calls)
+            for outcome in outcomes:
+                outcome.by = self.bindings.stock(name)
+            return outcomes
+
+        return make_client(contract, send)
+
     def _bound(self, operation: Operation, call: Call[Any]) -> Binding:
         """What answers this call: another edition only what its contract lets it answer."""
         ctx, contract = call.ctx, operation.contract

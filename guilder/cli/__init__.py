@@ -11,6 +11,7 @@ from guilder.cli.bindings import binding
 from guilder.cli.books import export_command, import_command, verify_command
 from guilder.cli.conform import conform_command
 from guilder.cli.contracts import contract
+from guilder.cli.explain import explain_command
 from guilder.cli.operators import operator
 from guilder.cli.processes import keys, migrate, restart, serve, status
 from guilder.cli.proposals import proposal
@@ -67,6 +68,7 @@ for command in (
     verify_command,
     backup_command,
     restore_command,
+    explain_command,
     bench,
 ):
     main.add_command(command)

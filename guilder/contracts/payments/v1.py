@@ -17,6 +17,14 @@ from guilder.contracts.ledger.v1 import (
     InsufficientFunds,
     SameAccount,
 )
+from guilder.contracts.payments.provenance import Decisions, Explanation
+from guilder.contracts.payments.standing import (
+    RecordStandingOrder as RecordStandingOrder,
+    StandingOrder as StandingOrder,
+    StandingOrderQuery as StandingOrderQuery,
+    StandingOrders as StandingOrders,
+    StandingOrderTaken as StandingOrderTaken,
+)
 from guilder.contracts.values import Money
 
 AccountRef = Annotated[str, msgspec.Meta(min_length=4, max_length=64)]
@@ -48,14 +56,6 @@ class NotReversible(Conflict):
     code = "not-reversible"
     title = "This payment cannot be reversed"
     fix = "Read the payment: it is not booked, is itself a reversal, or was reversed."
-
-
-class StandingOrderTaken(Conflict):
-    """Another standing order of the account carries this reference."""
-
-    code = "standing-order-taken"
-    title = "Another standing order of this account carries this reference"
-    fix = "Read the account's standing orders; record this one under another reference."
 
 
 class QuoteInvalid(Refused):
@@ -215,48 +215,6 @@ class Activity(Answer, frozen=True, kw_only=True):
     items: list[ActivityLine]
 
 
-class RecordStandingOrder(Request, frozen=True, kw_only=True):
-    """A standing order taken over from another system: recorded, not executed.
-
-    `creditor` is the partner bank's code and account number as that system wrote them.
-    """
-
-    account_id: UUID
-    reference: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9:._-]{1,60}(?!\n)$")]
-    amount: Money
-    creditor_bank: Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]{1,11}(?!\n)$")]
-    creditor_number: Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9-]{1,34}(?!\n)$")]
-    purpose: Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,30}(?!\n)$")] | None = None
-
-
-class StandingOrder(Answer, frozen=True, kw_only=True):
-    """A recorded standing order."""
-
-    id: UUID
-    account_id: UUID
-    reference: str
-    amount: Money
-    creditor_bank: str
-    creditor_number: str
-    purpose: str | None
-    state: Literal["recorded"]
-
-
-class StandingOrderQuery(Request, frozen=True, kw_only=True):
-    """The standing orders of an account; pass `next` as `after`."""
-
-    account_id: UUID
-    after: UUID | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
-
-
-class StandingOrders(Answer, frozen=True, kw_only=True):
-    """A page of standing orders."""
-
-    items: list[StandingOrder]
-    next: UUID | None
-
-
 class Payments(Contract, name="payments", version="1.0.0-draft"):
     """Payments, reversals, standing orders."""
 
@@ -328,6 +286,31 @@ class Payments(Contract, name="payments", version="1.0.0-draft"):
     )
     async def activity(self, ctx: Context, request: PaymentId) -> Activity:
         """Read what happened to a payment, step by step."""
+        raise NotImplementedError
+
+    @operation(
+        "GET /payments/{payment_id}/decisions",
+        public=True,
+        may="view",
+        on="inside",
+        problems=(UnknownPayment,),
+    )
+    async def decisions(self, ctx: Context, request: PaymentId) -> Decisions:
+        """Read which edition decided what on a payment, what it was asked and under which binding.
+
+        Those who see only the creditor account see none.
+        """
+        raise NotImplementedError
+
+    @operation(
+        "GET /payments/{payment_id}/explanation",
+        public=True,
+        may="view",
+        on="inside",
+        problems=(UnknownPayment,),
+    )
+    async def explanation(self, ctx: Context, request: PaymentId) -> Explanation:
+        """Derive the fee of a payment again, by asking who decided it the same question."""
         raise NotImplementedError
 
     @operation("GET /waiting-payments", public=True, may="view")

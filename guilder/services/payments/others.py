@@ -1,7 +1,7 @@
 """What payments asks of other services, and in whose name; nothing is decided here."""
 
 import asyncio
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -15,10 +15,10 @@ from guilder.contracts.context import Context
 from guilder.contracts.declare import May
 from guilder.contracts.errors import Forbidden, NotFound, Problem, Unavailable
 from guilder.contracts.ledger import v1 as ledger
-from guilder.contracts.payments.v1 import Decided
 from guilder.contracts.pricing.v1 import Pricing, Question
 from guilder.contracts.registry.v1 import Registry, TenantNumber
 from guilder.contracts.values import Money, derived
+from guilder.services.payments.payment import Said
 
 ZONE_SECONDS = 60.0
 """How long a tenant's zone is remembered, and that it is open."""
@@ -35,7 +35,7 @@ class Others:
         self._bindings, self._clock = calls.bindings, clock
         self.access = calls.client(Access)
         self.accounts = calls.client(Accounts)
-        self.pricing = calls.client(Pricing)
+        self.pricing, self.stock_pricing = calls.client(Pricing), calls.stock(Pricing)
         self.ledger = calls.client(ledger.Ledger)
         self.registry = calls.client(Registry)
         self._zones: dict[int, tuple[float, ZoneInfo]] = {}
@@ -55,36 +55,37 @@ class Others:
         question = Evaluation(right=right, operation=operation, account=account)
         return (await one(self.access.evaluate, ctx, question)).allowed
 
-    async def allow(self, ctx: Context, debtor: UUID) -> tuple[Decided, Problem | None]:
+    async def allow(self, ctx: Context, debtor: UUID) -> tuple[Said, Problem | None]:
         """Whether the principal may pay from this account: who said so, and why not.
 
         To those who may not even see the account it looks like one that does not exist.
         """
         question = Evaluation(right="make", operation="payments.create", account=debtor)
+        begun = self.begin()
         decision, by = await answered(self.access.evaluate, ctx, question)
         if decision.allowed:
             said = f"allowed as {decision.role}" if decision.role else "allowed"
-            return self.decided(ctx, "access", said, by), None
-        refused = self.decided(ctx, "access", "refused", by)
+            return self.decided(ctx, "access", said, by, begun), None
+        refused = self.decided(ctx, "access", "refused", by, begun)
         if await self.may(ctx, "view", debtor, "payments.create"):
             return refused, Forbidden("you may see this account, but not pay from it")
         return refused, unknown("$.debtor_account")
 
-    async def price(
-        self, ctx: Context, debtor: Account, amount: Money
-    ) -> tuple[Money, str, Decided]:
+    async def price(self, ctx: Context, debtor: Account, amount: Money) -> tuple[Money, str, Said]:
         """The fee, its rule, and who said so."""
+        begun = self.begin()
         question = Question(
             operation="book_transfer",
             product=debtor.product,
             amount=amount,
-            at=self._clock.now(),
+            at=begun[0],
         )
         quoted, by = await answered(self.pricing.quote, ctx, question)
         if quoted.fee.currency != amount.currency or quoted.fee.minor < 0:
             raise Unavailable("pricing named a fee that cannot be", retry_after=5)
         outcome = f"{quoted.fee}: {quoted.rule}"
-        return quoted.fee, quoted.rule, self.decided(ctx, "pricing", outcome, by)
+        said = self.decided(ctx, "pricing", outcome, by, begun, debtor.product)
+        return quoted.fee, quoted.rule, said
 
     async def today(self, ctx: Context) -> date:
         """The business date: today in the tenant's zone; Forbidden where the bank is closed."""
@@ -143,18 +144,40 @@ class Others:
         except NotFound:
             return None
 
-    def decided(self, ctx: Context, step: str, outcome: str, by: Binding | None = None) -> Decided:
+    def bound(self, ctx: Context, contract: str) -> Binding:
+        """What serves a contract for the tenant now."""
+        return self._bindings.resolve(ctx.tenant, contract)
+
+    def begin(self) -> tuple[datetime, float]:
+        """When something is asked: the moment, and the monotonic clock."""
+        return self._clock.now(), self._clock.monotonic()
+
+    def decided(
+        self,
+        ctx: Context,
+        step: str,
+        outcome: str,
+        by: Binding | None = None,
+        begun: tuple[datetime, float] | None = None,
+        product: str | None = None,
+    ) -> Said:
         """A decision with the edition, version and binding that it came from.
 
         `by` is who answered where another release can be bound: which one is in force may have
-        changed since it was asked.
+        changed since it was asked. `begun` is when it was.
         """
+        at, since = begun or (self._clock.now(), None)
+        took = None if since is None else int((self._clock.monotonic() - since) * 1_000_000)
         binding = by or self._bindings.resolve(ctx.tenant, step)
-        return Decided(
+        return Said(
             step=step,  # type: ignore[arg-type]
             by=binding.label,
             generation=binding.generation,
             outcome=outcome,
+            binding=binding.id,
+            at=at,
+            took_us=took if took is None else min(took, 2**31 - 1),
+            product=product,
         )
 
 

@@ -61,6 +61,25 @@ MAX_REMITTANCE = 140
 
 Cause = Literal["order", "repeat", "sweep"]
 
+
+class Said(v1.Decided, frozen=True, kw_only=True):
+    """A decision with what it came from, for provenance; clients of a payment see the rest.
+
+    `at` is when it was asked for, `product` what pricing was asked about.
+    """
+
+    binding: UUID | None = None
+    at: datetime | None = None
+    took_us: int | None = None
+    product: str | None = None
+
+    def shown(self) -> v1.Decided:
+        """Without it."""
+        return v1.Decided(
+            step=self.step, by=self.by, generation=self.generation, outcome=self.outcome
+        )
+
+
 _SILENT: dict[v1.Part, str] = {
     "accounts": "the accounts do not answer",
     "access": "who may pay from the account cannot be asked",
@@ -105,7 +124,7 @@ class Attempt:
     unsettled: datetime | None = None
     """When an attempt before asked the ledger and got no answer; until FENCE has passed since and
     the books were read again, nothing may end as refused."""
-    decisions: list[v1.Decided] = field(default_factory=list)
+    decisions: list["Said"] = field(default_factory=list)
     lines: list[tuple[datetime, v1.What, str]] = field(default_factory=list)
 
     def go_on(self, left: Any) -> None:
@@ -124,7 +143,7 @@ class Attempt:
         """Note a line of the activity."""
         self.lines.append((at, what, detail))
 
-    def decide(self, decided: v1.Decided, at: datetime, what: v1.What | None = None) -> None:
+    def decide(self, decided: "Said", at: datetime, what: v1.What | None = None) -> None:
         """Note a decision, and a line of the activity if it is worth one."""
         self.decisions.append(decided)
         if what is not None:
@@ -155,7 +174,7 @@ class Attempt:
             reverses=self.reverses,
             reversed_by=None,
             refusal=None,
-            decisions=list(self.decisions),
+            decisions=[said.shown() for said in self.decisions],
         )
 
 

@@ -8,7 +8,7 @@ from guilder.chassis.store import Tx
 from guilder.contracts.context import Context
 from guilder.contracts.payments import v1
 from guilder.contracts.values import Money
-from guilder.services.payments.payment import QUOTE_HOLDS
+from guilder.services.payments.payment import QUOTE_HOLDS, Said
 
 FORGET = timedelta(days=1)
 """How long after its end a quote is kept."""
@@ -21,13 +21,14 @@ async def add(
     amount: Money,
     fee: Money,
     rule: str,
-    decided: v1.Decided,
+    decided: Said,
 ) -> datetime:
     """Keep a quote under `tx.resource`; the moment until which it holds."""
     valid_until = tx.at + QUOTE_HOLDS
     await tx.execute(
         "INSERT INTO quote (tenant, id, principal, debtor, creditor, amount, fee, currency, label,"
-        " generation, rule, valid_until) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)",
+        " generation, rule, valid_until, binding, asked_at, took_us, product)"
+        " VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)",
         ctx.tenant,
         tx.resource,
         ctx.principal.id,
@@ -39,6 +40,10 @@ async def add(
         decided.generation,
         rule,
         valid_until,
+        decided.binding,
+        decided.at,
+        decided.took_us,
+        decided.product,
     )
     return valid_until
 
@@ -55,7 +60,7 @@ async def forget(tx: Tx) -> int:
 
 def honour(
     row: Any, ctx: Context, sides: tuple[UUID, UUID], amount: Money, ordered_at: datetime
-) -> tuple[Money, v1.Decided]:
+) -> tuple[Money, Said]:
     """The quoted fee and who decided it; QuoteInvalid unless it was for exactly this payment."""
     if row is None or row["principal"] != ctx.principal.id:
         raise v1.QuoteInvalid("there is no such quote", at="$.quote_id")
@@ -66,7 +71,14 @@ def honour(
         raise v1.QuoteInvalid("the quote was for another payment", at="$.quote_id")
     fee = Money(row["fee"], row["currency"])
     outcome = f"{fee}: {row['rule']}, as quoted"
-    decided = v1.Decided(
-        step="pricing", by=row["label"], generation=row["generation"], outcome=outcome
+    decided = Said(
+        step="pricing",
+        by=row["label"],
+        generation=row["generation"],
+        outcome=outcome,
+        binding=row["binding"],
+        at=row["asked_at"],
+        took_us=row["took_us"],
+        product=row["product"],
     )
     return fee, decided

@@ -14,7 +14,7 @@ from guilder.contracts.context import Context
 from guilder.contracts.declare import EventPage, EventQuery, Nothing, SelfCheck
 from guilder.contracts.errors import Forbidden, Problem, Unavailable
 from guilder.contracts.ledger import v1 as ledger
-from guilder.contracts.payments import v1
+from guilder.contracts.payments import provenance, v1
 from guilder.contracts.values import Money
 from guilder.contracts.vault.v1 import Erased
 from guilder.services.payments import (
@@ -28,6 +28,7 @@ from guilder.services.payments import (
 from guilder.services.payments.orders import Held, Orders
 from guilder.services.payments.others import Others, unknown
 from guilder.services.payments.payment import Attempt
+from guilder.services.payments.provenance import decision, explain
 
 ACTIVITY_LINES = 1000
 Eye = Literal["all", "creditor", "nothing"]
@@ -182,16 +183,16 @@ class PaymentsService(v1.Payments):
         attempt.asking = "ledger"
         fees = await self.others.fees(ctx, fee.currency) if fee.minor else sides[1]
         transfers = payment.legs(attempt, sides, amount, fee, fees, on)
-        attempt.asked_ledger = True
+        attempt.asked_ledger, begun = True, self.others.begin()
         try:
             booked = await self.others.book(ctx, attempt.id, transfers)
         except Problem as problem:
             if problem.final:
                 attempt.asked_ledger = False
-                said = self.others.decided(ctx, "ledger", f"refused: {problem.code}")
+                said = self.others.decided(ctx, "ledger", f"refused: {problem.code}", begun=begun)
                 attempt.decide(said, self.store.clock.now())
             raise
-        said = self.others.decided(ctx, "ledger", "booked")
+        said = self.others.decided(ctx, "ledger", "booked", begun=begun)
         attempt.decide(said, self.store.clock.now())
         return booked
 
@@ -239,6 +240,24 @@ class PaymentsService(v1.Payments):
             lines = [line for line in lines if line.what in ("booked", "reversed")]
         return v1.Activity(items=lines)
 
+    async def decisions(self, ctx: Context, request: v1.PaymentId) -> provenance.Decisions:
+        """Say where each decision came from; the creditor's side sees none."""
+        row, eye = await self._look(ctx, request)
+        items = await self._decided(ctx, row) if eye == "all" else []
+        return provenance.Decisions(items=items)
+
+    async def explanation(self, ctx: Context, request: v1.PaymentId) -> provenance.Explanation:
+        """Derive the fee again, by asking who decided it."""
+        row, eye = await self._look(ctx, request)
+        if eye != "all":
+            raise Forbidden("only those who see the payer's side see what a payment cost and why")
+        return await explain(self.others, ctx, row, await self._decided(ctx, row))
+
+    async def _decided(self, ctx: Context, row: Any) -> list[provenance.Decision]:
+        async with self.store.tx(ctx.tenant) as tx:
+            rows = await store.decision_rows(tx, ctx.tenant, row["id"])
+        return [decision(each, row) for each in rows]
+
     async def _look(self, ctx: Context, request: v1.PaymentId) -> tuple[Any, Eye]:
         """The row and how much of it the principal may see; else UnknownPayment."""
         async with self.store.tx(ctx.tenant) as tx:
@@ -248,6 +267,8 @@ class PaymentsService(v1.Payments):
         raise v1.UnknownPayment("there is no such payment")
 
     async def _eye(self, ctx: Context, row: Any) -> Eye:
+        if ctx.principal.kind == "service":  # the operator's tools: nobody signs in as a service
+            return "all"
         if row["debtor"] is None and row["principal"] == ctx.principal.id:
             return "all"  # an order for an account that was not found holds nothing but the order
         asked = {"all": row["debtor"], "staff": None, "creditor": row["creditor"]}

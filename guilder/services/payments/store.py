@@ -152,10 +152,12 @@ async def end(
         # by $2 and not by p.id: a join would read all attempts of the tenant while they are few
         " a AS (UPDATE attempt SET ended_at=$13, outcome=$3"
         " WHERE tenant=$1 AND payment=$2 AND ended_at IS NULL AND EXISTS (SELECT FROM p)),"
-        " d AS (INSERT INTO decision (tenant, payment, n, step, label, generation, outcome)"
-        " SELECT $1, p.id, d.n, d.step, d.label, d.generation, d.outcome"
-        " FROM p, unnest($14::text[], $15::text[], $16::int[], $17::text[])"
-        " WITH ORDINALITY AS d(step, label, generation, outcome, n))"
+        " d AS (INSERT INTO decision (tenant, payment, n, step, label, generation, outcome,"
+        " binding, at, took_us, product)"
+        " SELECT $1, p.id, d.n, d.step, d.label, d.generation, d.outcome, d.binding, d.at,"
+        " d.took_us, d.product FROM p, unnest($14::text[], $15::text[], $16::int[], $17::text[],"
+        " $21::uuid[], $22::timestamptz[], $23::int[], $24::text[])"
+        " WITH ORDINALITY AS d(step, label, generation, outcome, binding, at, took_us, product, n))"
         " INSERT INTO activity (tenant, payment, at, what, detail)"
         " SELECT $1, p.id, l.at, l.what, l.detail FROM p, unnest($18::timestamptz[], $19::text[],"
         " $20::text[]) WITH ORDINALITY AS l(at, what, detail, n) ORDER BY l.n",
@@ -179,6 +181,10 @@ async def end(
         [line[0] for line in lines],
         [line[1] for line in lines],
         [line[2] for line in lines],
+        [step.binding for step in steps],
+        [step.at for step in steps],
+        [step.took_us for step in steps],
+        [step.product for step in steps],
     )
 
 
@@ -235,6 +241,13 @@ async def decisions(tx: Tx, tenant: int, payment: UUID) -> list[v1.Decided]:
         )
         for row in rows
     ]
+
+
+async def decision_rows(tx: Tx, tenant: int, payment: UUID) -> list[Any]:
+    """The same with what each came from."""
+    return await tx.fetch(
+        "SELECT * FROM decision WHERE tenant=$1 AND payment=$2 ORDER BY n", tenant, payment
+    )
 
 
 async def activity(tx: Tx, tenant: int, payment: UUID, limit: int) -> list[v1.ActivityLine]:

@@ -33,7 +33,7 @@ async def next_generation(tx: Tx) -> int:
 async def in_force(tx: Tx) -> list[Any]:
     """Every binding that has not ended."""
     return await tx.fetch(
-        "SELECT number AS tenant, contract, edition, version, address, on_failure, generation"
+        "SELECT id, number AS tenant, contract, edition, version, address, on_failure, generation"
         " FROM binding WHERE upper_inf(during) LIMIT $1",
         MAX_BOUND,
     )
