@@ -174,7 +174,7 @@ class Others:
             by=binding.label,
             generation=binding.generation,
             outcome=outcome,
-            binding=binding.id,
+            binding=binding.id if binding.id and binding.id.int else None,
             at=at,
             took_us=took if took is None else min(took, 2**31 - 1),
             product=product,
