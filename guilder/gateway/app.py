@@ -32,6 +32,7 @@ from guilder.gateway.authenticate import Authenticator
 from guilder.gateway.early import Early
 from guilder.gateway.maintenance import HEADER, Maintenance
 from guilder.gateway.measures import Measures, Visit
+from guilder.gateway.notices import Notices
 from guilder.gateway.pages import Pages
 from guilder.gateway.rates import Rates
 from guilder.gateway.refusals import Refusals
@@ -88,6 +89,7 @@ class Gateway:
         self._calls, self._clock = calls, clock
         self._routes = Routes(contracts)
         self._pages = Pages(contracts)
+        self.notices = Notices(contracts, clock)
         self._maintenance = Maintenance(directory, clock)
         self._status = Status(self._maintenance, clock)
         self._identity = calls.client(Identity)
@@ -141,6 +143,7 @@ class Gateway:
             response = respond(Outcome(problem=Internal(f"request {visit.request}"), status=500))
         if announced := self._maintenance.header(visit.tenant):
             response.headers[HEADER] = announced
+        response.headers.update(self.notices.headers(visit.operation))
         response.headers["X-Request-Id"] = visit.request
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
