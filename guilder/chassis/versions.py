@@ -17,6 +17,7 @@ from typing import Any
 from guilder.chassis.openapi import contract_document, edition_document
 from guilder.chassis.shapes import Schema, variants
 from guilder.contracts import edition
+from guilder.contracts.catalogue import all_contracts
 from guilder.contracts.declare import Contract, Operation
 
 NOTICE = timedelta(days=180)
@@ -136,6 +137,20 @@ def fields_of(contract: type[Contract], version: str) -> dict[str, Known]:
     """
     kind: Any = contract  # a class is hashable, whatever its metaclass lets mypy believe
     return _fields_of(kind, version)
+
+
+@cache
+def older(contract: str, version: str) -> dict[str, Known] | None:
+    """What `fields_of` says of an older version that is bound; None where there is nothing to leave
+    out: it is the present version, or one of a later release of the platform.
+    """
+    kind = all_contracts().get(contract)
+    if kind is None or version in ("", kind.contract_version.removesuffix("-draft")):
+        return None
+    try:
+        return fields_of(kind, version)
+    except LookupError:
+        return None
 
 
 @cache

@@ -89,6 +89,16 @@ def test_an_edition_of_the_present_version_is_asked_everything(two):
     assert known["other"].ask(ASKED) == {"note": "n"}
 
 
+def test_only_for_an_older_version_is_anything_left_out(two, monkeypatch):
+    monkeypatch.setattr(module, "all_contracts", lambda: {"made": two})
+    module.older.cache_clear()
+    assert set(module.older("made", "1.0.0")) == {"check"}
+    for version in ("1.1.0", "", "1.2.0"):  # the present one, stock, one of a later platform
+        assert module.older("made", version) is None
+    assert module.older("unknown", "1.0.0") is None
+    module.older.cache_clear()
+
+
 def test_a_version_that_never_was_is_known_by_nobody(two):
     with pytest.raises(LookupError, match=r"no made 1\.2\.0"):
         fields_of(two, "1.2.0")
