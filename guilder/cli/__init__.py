@@ -16,6 +16,7 @@ from guilder.cli.operators import operator
 from guilder.cli.processes import keys, migrate, restart, serve, status
 from guilder.cli.proposals import proposal
 from guilder.cli.running import down, up
+from guilder.cli.service import service
 from guilder.cli.tenants import tenant, token
 
 
@@ -61,6 +62,7 @@ for command in (
     token,
     contract,
     conform_command,
+    service,
     binding,
     proposal,
     import_command,

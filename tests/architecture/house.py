@@ -12,6 +12,7 @@ from guilder.contracts.declare import Contract, Operation
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "guilder"
 SERVICES = SOURCE / "services"
+TEMPLATES = SOURCE / "scaffold" / "templates"
 
 Edges = Mapping[str, set[str]]
 
@@ -34,7 +35,9 @@ def name_of(path: Path) -> str:
 
 @cache
 def modules() -> dict[str, Path]:
-    return {name_of(path): path for path in sorted(SOURCE.rglob("*.py"))}
+    """Those that we run; the templates of a scaffold are modules of somebody else's program."""
+    found = [path for path in sorted(SOURCE.rglob("*.py")) if TEMPLATES not in path.parents]
+    return {name_of(path): path for path in found}
 
 
 def python_files(*folders: Path) -> list[Path]:
