@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { createHash, generateKeyPairSync, sign } from "node:crypto";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { Keys } from "../src/keys.js";
+import { type Received, verify } from "../src/signature.js";
+
+const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+const file = join(mkdtempSync(join(tmpdir(), "keys-")), "keys.json");
+const jwk = { ...publicKey.export({ format: "jwk" }), kid: "k1" };
+writeFileSync(file, JSON.stringify({ keys: [jwk] }));
+const keys = await Keys.load(file);
+const NOW = 1_800_000_000;
+
+function signed(changes: { created?: number; keyid?: string; covered?: string } = {}): Received {
+  const { created = NOW, keyid = "k1" } = changes;
+  const { covered = '"@method" "@authority" "@path" "content-digest"' } = changes;
+  const body = Buffer.from('{"tenant":7,"items":[]}');
+  const digest = `sha-256=:${createHash("sha256").update(body).digest("base64")}:`;
+  const parameters =
+    `(${covered});created=${created};expires=${created + 30};keyid="${keyid}"` +
+    ';alg="ecdsa-p256-sha256"';
+  const base = [
+    '"@method": POST',
+    '"@authority": 127.0.0.1:8401',
+    '"@path": /x/v1/y',
+    `"content-digest": ${digest}`,
+    `"@signature-params": ${parameters}`,
+  ].join("\n");
+  const held = { key: privateKey, dsaEncoding: "ieee-p1363" } as const;
+  const signature = sign("sha256", Buffer.from(base), held).toString("base64");
+  const headers = {
+    host: "127.0.0.1:8401",
+    "content-digest": digest,
+    "signature-input": `guilder=${parameters}`,
+    signature: `guilder=:${signature}:`,
+  };
+  return { method: "POST", path: "/x/v1/y", headers, body };
+}
+
+const check = (request: Received, seconds = NOW) => verify(request, keys, seconds * 1000);
+const refused = { code: "unauthenticated" };
+
+test("what the platform signed holds", async () => {
+  await check(signed());
+});
+
+test("a changed body, path, method or host is refused", async () => {
+  await assert.rejects(check({ ...signed(), body: Buffer.from("{}") }), refused);
+  await assert.rejects(check({ ...signed(), path: "/x/v1/z" }), refused);
+  await assert.rejects(check({ ...signed(), method: "PUT" }), refused);
+  const request = signed();
+  const elsewhere = { ...request, headers: { ...request.headers, host: "elsewhere" } };
+  await assert.rejects(check(elsewhere), refused);
+});
+
+test("a signature has its time", async () => {
+  await check(signed(), NOW + 29);
+  await assert.rejects(check(signed(), NOW + 30), refused);
+  await assert.rejects(check(signed({ created: NOW + 60 })), refused);
+});
+
+test("an unknown key, fewer covered parts and no signature are refused", async () => {
+  await assert.rejects(check(signed({ keyid: "k2" })), refused);
+  await assert.rejects(check(signed({ covered: '"@method"' })), refused);
+  await assert.rejects(check({ ...signed(), headers: {} }), refused);
+});

@@ -1,0 +1,3 @@
+module company-x-screening
+
+go 1.19
