@@ -13,6 +13,9 @@ TEMPLATES: Final = Path(__file__).parent / "templates"
 BASE: Final = "base"
 LANGUAGES: Final = ("python", "typescript", "go")
 
+DOTTED: Final = {"gitignore", "npmrc"}
+"""Files that begin with a dot in the scaffold alone: here they would rule over our own tree."""
+
 NEXT: Final = {
     "python": (
         "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
@@ -84,7 +87,7 @@ def render(wanted: Wanted, target: Path) -> list[str]:
             if "__pycache__" in source.parts:
                 continue
             name = str(source.relative_to(folder))
-            name = ".gitignore" if name == "gitignore" else name
+            name = f".{name}" if name in DOTTED else name
             text = source.read_text("utf-8")
             for word, value in words.items():
                 text = text.replace(word, value)

@@ -1,4 +1,4 @@
-/** Refusals as the platform understands them: a stable code, and a sentence that helps (RFC 9457). */
+/** Refusals as the platform understands them (RFC 9457): a stable code, a sentence that helps. */
 
 export class Problem extends Error {
   constructor(
@@ -24,7 +24,8 @@ export function invalid(detail: string, status = 400): Problem {
 
 export function unauthenticated(detail: string): Problem {
   const fix = "Sign the request with a key of the platform that this edition knows.";
-  return new Problem("unauthenticated", 401, "The request is not signed as it must be", detail, fix);
+  const title = "The request is not signed as it must be";
+  return new Problem("unauthenticated", 401, title, detail, fix);
 }
 
 export function notFound(detail: string, status = 404): Problem {

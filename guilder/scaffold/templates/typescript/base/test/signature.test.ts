@@ -9,7 +9,8 @@ import { type Received, verify } from "../src/signature.js";
 
 const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const file = join(mkdtempSync(join(tmpdir(), "keys-")), "keys.json");
-writeFileSync(file, JSON.stringify({ keys: [{ ...publicKey.export({ format: "jwk" }), kid: "k1" }] }));
+const jwk = { ...publicKey.export({ format: "jwk" }), kid: "k1" };
+writeFileSync(file, JSON.stringify({ keys: [jwk] }));
 const keys = await Keys.load(file);
 const NOW = 1_800_000_000;
 

@@ -1,4 +1,4 @@
-/** What was delivered, so that nothing is delivered twice: a file that only grows, one line each. */
+/** What was delivered, so that nothing is delivered twice: a file that only grows. */
 
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
