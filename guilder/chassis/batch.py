@@ -112,6 +112,11 @@ class Gatherers:
             self._places[place] = Gatherer(self._send)
         return await self._places[place].ask(call)
 
+    async def apart(self, call: Call[Any]) -> Any:
+        """Answer one call by itself, beside whatever is in flight."""
+        (answer,) = await self._send([call])
+        return answer
+
 
 class Answered(Protocol):
     """What the gatherers of a client give: `answer` or `problem`, and `by` which binding."""
@@ -131,6 +136,16 @@ async def answered(
     if outcome.problem is not None:
         raise outcome.problem
     return outcome.answer, outcome.by
+
+
+async def apart(
+    operation: Callable[[Batch[R]], Awaitable[Answers[A]]], ctx: Context, request: R
+) -> Answered:
+    """The outcome of one item that is not gathered: it may be slow and keeps nobody waiting."""
+    bound: Any = operation
+    gatherers: Gatherers = bound.__self__.gatherers[bound.__name__]
+    outcome: Answered = await gatherers.apart(Call(ctx, request))
+    return outcome
 
 
 async def one(

@@ -5,7 +5,7 @@ Each object keeps its own; `metrics.py` reads them when somebody asks.
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, TypeVar
@@ -99,11 +99,15 @@ def _word(outcome: Any) -> str:
 
 @dataclass(frozen=True)
 class Measure:
-    """A number of a service's own that is worth watching; a name in `_total` only ever rises."""
+    """A number of a service's own that is worth watching; a name in `_total` only ever rises.
+
+    With a `label` it is a number for each of its values, of a closed list.
+    """
 
     name: str
     text: str
-    read: Callable[[], float]
+    read: Callable[[], float | Mapping[str, float]]
+    label: str = ""
 
 
 class Lag:

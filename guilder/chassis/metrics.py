@@ -5,7 +5,7 @@ anything that a caller chose, so their number is bounded. Ids are those of bindi
 the first 200 of them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from prometheus_client.core import (
@@ -17,7 +17,7 @@ from prometheus_client.core import (
 
 import guilder
 from guilder.chassis.events import Follower
-from guilder.chassis.meter import Meter, Spread
+from guilder.chassis.meter import Measure, Meter, Spread
 from guilder.chassis.process import Process, Sweep
 from guilder.chassis.store import Store
 
@@ -98,7 +98,15 @@ class ProcessMetrics:
             for own in parts.measures:
                 rising = own.name.endswith("_total")
                 kind, bare = (counter if rising else gauge), own.name.removesuffix("_total")
-                yield kind(bare, own.text, ("service",), [((name,), own.read())])
+                yield kind(bare, own.text, *_measured(name, own))
+
+
+def _measured(name: str, own: Measure) -> tuple[tuple[str, ...], Rows]:
+    """Labels and rows of a service's own number."""
+    found = own.read()
+    if isinstance(found, Mapping):
+        return ("service", own.label), [((name, value), n) for value, n in found.items()]
+    return ("service",), [((name,), found)]
 
 
 def _calls(

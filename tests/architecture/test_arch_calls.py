@@ -123,8 +123,15 @@ def test_every_line_has_its_reason():
                 assert len(reason) >= 5, f"{caller} → {callee}"
 
 
+def test_a_service_calls_itself_only_where_an_edition_may_answer():
+    """Whoever is bound must be asked, and only the clients know who that is."""
+    replaceable = {o.contract for o in house.operations() if o.replaceable}
+    own = {caller for caller, lines in house.calls_toml()["calls"].items() if caller in lines}
+    assert own <= replaceable
+
+
 def graph() -> dict[str, set[str]]:
-    """Calls and events together; following one's own log is no circle."""
+    """Calls and events together; one's own log or bound edition is no circle."""
     edges: dict[str, set[str]] = {}
     for part in house.calls_toml().values():
         for caller, lines in part.items():

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from guilder.contracts.declare import Answer, Request
-from guilder.contracts.errors import Conflict
+from guilder.contracts.errors import Conflict, NotFound
 
 Subscription = Literal[
     "maintenance", "payment.booked", "payment.refused", "payment.reversed", "payment.waiting"
@@ -29,6 +29,14 @@ DeliveryState = Literal["queued", "sent", "failed", "gone"]
 def subscription(topic: str) -> str:
     """What somebody must have subscribed to in order to hear of a topic."""
     return "maintenance" if topic.startswith("maintenance.") else topic
+
+
+class UnknownDelivery(NotFound):
+    """No such delivery, or it was tidied away."""
+
+    code = "unknown-delivery"
+    title = "There is no such delivery"
+    fix = "List them with GET /v1/notification-deliveries; old ones are tidied away."
 
 
 class NotReplayable(Conflict):
@@ -73,7 +81,8 @@ class Delivery(Answer, frozen=True, kw_only=True):
 
     `recipient` is a webhook endpoint or a principal; `about` what the message is about. `next_at`
     is when it is tried (again), while it is queued. `why` is the kind of the last failure, `by`
-    the edition that was asked last, `reference` the carrier's own. `log` is only in the answer to
+    the edition that was asked last, `reference` the carrier's own, `replays` the sent
+    delivery that this one sends again. `log` is only in the answer to
     a single delivery, oldest first.
     """
 
@@ -90,6 +99,7 @@ class Delivery(Answer, frozen=True, kw_only=True):
     why: str | None
     by: str | None
     reference: str | None
+    replays: UUID | None
     log: list[DeliveryLine] | None = None
 
 

@@ -47,15 +47,18 @@ from guilder.contracts.notifications.deliveries import (
     DeliveryId,
     DeliveryQuery,
     NotReplayable,
+    UnknownDelivery,
 )
 from guilder.contracts.notifications.webhooks import (
     RegisterWebhook,
     RotateWebhook,
     TooManyWebhooks,
+    UnknownWebhook,
     Webhook,
     WebhookId,
     Webhooks,
     WebhookSecret,
+    WebhookTaken,
 )
 
 Channel = Literal["email", "webhook"]
@@ -214,7 +217,12 @@ class Notifications(Contract, name="notifications", version="1.0.0-draft", kind=
         """List what goes and went out by e-mail and webhook, newest first; staff only."""
         raise NotImplementedError
 
-    @operation("GET /notification-deliveries/{delivery_id}", public=True, may="view")
+    @operation(
+        "GET /notification-deliveries/{delivery_id}",
+        public=True,
+        may="view",
+        problems=(UnknownDelivery,),
+    )
     async def delivery(self, ctx: Context, request: DeliveryId) -> Delivery:
         """Read a delivery with its small log; staff only."""
         raise NotImplementedError
@@ -223,10 +231,10 @@ class Notifications(Contract, name="notifications", version="1.0.0-draft", kind=
         "POST /notification-deliveries/{delivery_id}/replay",
         public=True,
         may="administer",
-        problems=(NotReplayable,),
+        problems=(UnknownDelivery, NotReplayable),
     )
     async def replay(self, ctx: Context, request: DeliveryId) -> Delivery:
-        """Send a delivery that has failed, or was sent, once more under its id."""
+        """Send again: a failed one goes on under its id, a sent one once more under a new id."""
         raise NotImplementedError
 
     @operation(
@@ -235,7 +243,7 @@ class Notifications(Contract, name="notifications", version="1.0.0-draft", kind=
         may="administer",
         status=201,
         subject="id",
-        problems=(AddressRefused, TooManyWebhooks),
+        problems=(AddressRefused, TooManyWebhooks, WebhookTaken),
     )
     async def register_webhook(self, ctx: Context, request: RegisterWebhook) -> WebhookSecret:
         """Register an address that events are posted to; its secret is shown this once."""
@@ -251,17 +259,28 @@ class Notifications(Contract, name="notifications", version="1.0.0-draft", kind=
         public=True,
         may="administer",
         subject="id",
+        problems=(UnknownWebhook,),
     )
     async def rotate_webhook(self, ctx: Context, request: RotateWebhook) -> WebhookSecret:
         """Give an endpoint a new secret; both sign for a while, and this one is shown once."""
         raise NotImplementedError
 
-    @operation("POST /webhook-endpoints/{endpoint_id}/activation", public=True, may="administer")
+    @operation(
+        "POST /webhook-endpoints/{endpoint_id}/activation",
+        public=True,
+        may="administer",
+        problems=(UnknownWebhook,),
+    )
     async def enable_webhook(self, ctx: Context, request: WebhookId) -> Webhook:
         """Use an endpoint again that was disabled after days of failure."""
         raise NotImplementedError
 
-    @operation("POST /webhook-endpoints/{endpoint_id}/removal", public=True, may="administer")
+    @operation(
+        "POST /webhook-endpoints/{endpoint_id}/removal",
+        public=True,
+        may="administer",
+        problems=(UnknownWebhook,),
+    )
     async def remove_webhook(self, ctx: Context, request: WebhookId) -> Webhook:
         """Remove an endpoint for good; what waits for it is not sent."""
         raise NotImplementedError

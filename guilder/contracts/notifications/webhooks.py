@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from guilder.contracts.declare import Answer, Request
-from guilder.contracts.errors import Conflict
+from guilder.contracts.errors import Conflict, NotFound
 from guilder.contracts.notifications.deliveries import Subscription
 
 
@@ -17,6 +17,22 @@ class TooManyWebhooks(Conflict):
     code = "too-many-webhooks"
     title = "There are as many webhook endpoints as there may be"
     fix = "Remove one that is not needed any more."
+
+
+class WebhookTaken(Conflict):
+    """Another endpoint of the tenant has this URL."""
+
+    code = "webhook-taken"
+    title = "There is an endpoint with this URL already"
+    fix = "Use that one, or remove it first; rotate it where its secret was lost."
+
+
+class UnknownWebhook(NotFound):
+    """No such endpoint, or it was removed."""
+
+    code = "unknown-webhook"
+    title = "There is no such webhook endpoint"
+    fix = "List them with GET /v1/webhook-endpoints."
 
 
 class RegisterWebhook(Request, frozen=True, kw_only=True):

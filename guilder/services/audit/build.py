@@ -7,6 +7,7 @@ from guilder.contracts.accounts.v1 import Accounts
 from guilder.contracts.declare import Contract
 from guilder.contracts.identity.v1 import Identity
 from guilder.contracts.ledger.v1 import Ledger
+from guilder.contracts.notifications.v1 import Notifications
 from guilder.contracts.parties.v1 import Parties
 from guilder.contracts.payments.v1 import Payments
 from guilder.contracts.pricing.v1 import Pricing
@@ -25,6 +26,7 @@ SOURCES: list[type[Contract]] = [
     Ledger,
     Payments,
     Pricing,
+    Notifications,
 ]
 """Whose logs are taken down: every line of `[events.audit]`."""
 

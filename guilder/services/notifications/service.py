@@ -1,26 +1,52 @@
-"""Notifications: takes messages and shows each person those of his tenant."""
+"""Notifications: shows each person his messages, and brings to the outside what goes there."""
 
 from typing import Any
 
 from guilder.chassis.events import feed
+from guilder.chassis.idempotency import Once
+from guilder.chassis.outbound import Resolve, Rules
+from guilder.chassis.seal import Sealer
 from guilder.chassis.store import Store
 from guilder.contracts.context import PLATFORM, Call, Context
 from guilder.contracts.declare import Answers, Batch, EventPage, EventQuery, Nothing, SelfCheck
 from guilder.contracts.errors import InvalidRequest, Problem
 from guilder.contracts.notifications import v1
 from guilder.contracts.registry.v1 import Registry, TenantNumber
-from guilder.services.notifications import store
+from guilder.services.notifications import delivery_store, store
+from guilder.services.notifications.addresses import AddressDesk
+from guilder.services.notifications.carrier import Carrier
+from guilder.services.notifications.deliveries import DeliveryDesk
+from guilder.services.notifications.settings import NotificationsSettings
+from guilder.services.notifications.webhooks import WebhookDesk
 from guilder.services.notifications.wording import tell
 
 UUID_VERSION = 7
 
 
-class NotificationsService(v1.Notifications):
-    """The inbox."""
+class NotificationsService(DeliveryDesk, WebhookDesk, AddressDesk):
+    """The inbox; the other operations are in modules of their own."""
 
-    def __init__(self, database: Store, registry: Registry) -> None:
-        """`registry` knows the tenant's zone."""
-        self.store, self._registry = database, registry
+    def __init__(
+        self,
+        database: Store,
+        once: Once,
+        registry: Registry,
+        sealer: Sealer,
+        stock: Carrier,
+        rules: Rules,
+        resolve: Resolve,
+        settings: NotificationsSettings,
+    ) -> None:
+        """`registry` knows the tenant's zone, `stock` how a message leaves.
+
+        `rules` and `resolve` say where a webhook may lead.
+        """
+        self.store, self.once, self._registry, self.sealer = database, once, registry, sealer
+        self.stock, self.rules, self.resolve, self.settings = stock, rules, resolve, settings
+
+    async def deliver(self, calls: Batch[v1.Deliver]) -> Answers[v1.Delivered]:
+        """Bring messages to the outside."""
+        return await self.stock.carry(calls)
 
     async def post(self, calls: Batch[v1.Post]) -> Answers[v1.Posted]:
         """Write what is new; known ids get the answer they had."""
@@ -56,18 +82,25 @@ class NotificationsService(v1.Notifications):
             return "UTC"
 
     async def events(self, ctx: Context, request: EventQuery) -> EventPage:
-        """Serve the log; notifications emits nothing yet."""
+        """Serve the log."""
         return await feed(self.store, request)
 
     async def self_check(self, ctx: Context, request: Nothing) -> SelfCheck:
-        """Count the messages; the shared checks are all that can be wrong with them."""
-        counted = 0
+        """Count messages and deliveries; the shared checks are all that can be wrong with them."""
+        counted = {"messages": 0, "deliveries": 0}
         for tenant in await self.store.seen_tenants():
             async with self.store.tx(tenant) as tx:
-                counted += await store.count(tx)
-        return SelfCheck(
-            service="notifications", checked={"messages": counted}, findings=[], facts={}
-        )
+                counted["messages"] += await store.count(tx)
+                counted["deliveries"] += await delivery_store.count(tx)
+        return SelfCheck(service="notifications", checked=counted, findings=[], facts={})
+
+    async def tidy(self) -> int:
+        """Forget what ended long ago (a sweep); how much."""
+        gone, before = 0, self.store.clock.now() - self.settings.keep
+        for tenant in await self.store.seen_tenants():
+            async with self.store.tx(tenant) as tx:
+                gone += await delivery_store.tidy(tx, before)
+        return gone
 
 
 def _fault(request: v1.Post) -> Problem | None:

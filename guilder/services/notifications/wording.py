@@ -1,10 +1,14 @@
-"""The sentences: what a notice of maintenance says, and how a moment is told. Pure."""
+"""What is said of a notice of maintenance or of a payment, to people and to programs. Pure."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from guilder.chassis.contract import encode
+from guilder.contracts.declare import Event
 from guilder.contracts.notifications.v1 import Post
 from guilder.contracts.registry.windows import Notice, NoticeKind
 
@@ -32,6 +36,24 @@ WRITES: Final = {
     "queue": "Meanwhile everything can be read; payments are accepted and booked afterwards,"
     " other changes{there} have to wait.",
 }
+
+PAYMENTS: Final = {
+    "payment.booked": "was booked",
+    "payment.refused": "was refused",
+    "payment.reversed": "was reversed",
+    "payment.waiting": "is stored and waits to be decided",
+}
+"""The events of payments that are told, and what each means."""
+
+CODE: Final = "{code}"
+"""Stands in the text of a mail for the code, which is sealed beside the address."""
+
+CODE_SUBJECT: Final = "Confirm your e-mail address"
+CODE_TEXT: Final = (
+    f"Your code is {CODE}. It counts for an hour.\n\n"
+    "Somebody, probably you, set this address as his own at his bank. If it was not you, do"
+    " nothing: without the code nothing is sent here again."
+)
 
 
 def message(notice: Notice) -> Post:
@@ -76,3 +98,34 @@ def _moment(found: re.Match[str], zone: str) -> str:
     if zone == "UTC":
         return f"{day} UTC"
     return f"{day} {zone} ({moment.day} {moment:%B} {moment:%H:%M} UTC)"
+
+
+def payment_text(event: Event) -> tuple[str, str]:
+    """Subject and text of a mail about an event of a payment."""
+    said = f"Payment {event.ids['payment']} {PAYMENTS[event.type]}"
+    return f"{said}.", f"{said}, {mark(event.at)}. Sign in at your bank to see it."
+
+
+def body(topic: str, message_at: datetime, ids: Mapping[str, object]) -> str:
+    """The JSON document that a webhook posts: type, moment, and ids alone."""
+    data = {name: str(value) for name, value in ids.items()}
+    at = message_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return encode({"type": topic, "timestamp": at, "data": data}).decode()
+
+
+def notice_body(notice: Notice, at: datetime) -> str:
+    """The same of a notice: when its window begins and ends, and what it is of."""
+    ids = {"notice": notice.id, "window": notice.window, "service": notice.service or "all"}
+    times = {"begins_at": notice.begins_at, "ends_at": notice.ends_at}
+    told = {name: f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for name, time in times.items()}
+    return body(f"maintenance.{notice.kind}", at, ids | told)
+
+
+def disabled(endpoint: UUID, url: str, since: datetime, *, gone: bool) -> tuple[str, str]:
+    """Subject and text of the message that an endpoint is used no more."""
+    why = "It answered 410, gone." if gone else f"It has taken nothing since {mark(since)}."
+    return (
+        "A webhook endpoint was disabled",
+        f"Nothing is posted to {url} any more (endpoint {endpoint}). {why}"
+        " Repair it, then POST to its /activation; failed deliveries can be replayed.",
+    )

@@ -110,7 +110,7 @@ async def test_events_twice_late_and_out_of_order_make_each_message_once(direct,
         a_notice(kind, tenant=bank.number, id=uuid7(BEGINS + timedelta(hours=n)))
         for n, kind in enumerate(kinds)
     ]
-    deed = deliver_notice(direct.process.stores["notifications"], Desk(*notices))
+    deed = deliver_notice(direct.process.stores["notifications"], Desk(*notices), 12)
     events = [event(n) for n in notices for _ in range(3)]
     dice.shuffle(events)
     direct.clock.move(days=30)  # and all of them late
@@ -127,7 +127,7 @@ async def test_an_outage_is_tried_again_and_an_unknown_notice_passed_over(direct
     bank = await make_bank(direct)
     notice = a_notice(tenant=bank.number)
     desk = Desk(notice)
-    deed = deliver_notice(direct.process.stores["notifications"], desk)
+    deed = deliver_notice(direct.process.stores["notifications"], desk, 12)
     await deed(event(a_notice()))
     desk.silent = True
     with pytest.raises(Unavailable):
@@ -160,7 +160,7 @@ async def test_a_feed_that_repeats_itself_makes_each_message_once(direct):
     notices = [a_notice(tenant=bank.number) for _ in range(10)]
     log = [event(notice, f"9.{n}") for n, notice in enumerate(notices)]
     store, feed = direct.process.stores["notifications"], Repeating(log)
-    deeds = {"notice.due": deliver_notice(store, Desk(*notices))}
+    deeds = {"notice.due": deliver_notice(store, Desk(*notices), 12)}
     doer = Doer(store, feed, deeds, direct.clock, name=f"test-{new_id()}")
     for _ in range(8):
         await doer.step()
@@ -175,7 +175,7 @@ async def test_a_crash_between_the_message_and_the_position_delivers_nothing_twi
     bank = await make_bank(direct)
     notice = a_notice(tenant=bank.number)
     store, name = direct.process.stores["notifications"], f"test-{new_id()}"
-    deed, crashes = deliver_notice(store, Desk(notice)), [True]
+    deed, crashes = deliver_notice(store, Desk(notice), 12), [True]
 
     async def dies(event):
         await deed(event)
