@@ -9,7 +9,18 @@ from collections.abc import Iterable
 
 import house
 
-ABUSE = {*range(1, 13), *range(16, 21), 24, 31, 33, 34, 35, *range(45, 49), *range(54, 60), 62, 63}
+ABUSE = {
+    *range(1, 13),
+    *range(16, 21),
+    24,
+    31,
+    33,
+    34,
+    35,
+    *range(45, 49),
+    *range(54, 60),
+    *range(61, 65),
+}
 """Numbers of the abuse list that have something to be tested on so far."""
 
 NAMES = {
@@ -45,8 +56,10 @@ NAMES = {
     57: "malformed HTTP",
     58: "spoofed headers",
     59: "injection into SQL, logs, headers",
+    61: "SSRF in webhook URLs",
     62: "unbounded page, regex blow-up",
     63: "look-alike characters, bad IBAN",
+    64: "webhook signature missing, old, of another body",
 }
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import email
 import email.policy
+import itertools
 import json
 import re
 from contextlib import asynccontextmanager, suppress
@@ -25,6 +26,9 @@ from guilder.services.notifications import delivery_store
 from guilder.services.notifications.delivery import Outgoing
 from guilder.services.notifications.mail import Mailer
 from guilder.services.notifications.settings import NotificationsSettings
+
+COUNT = itertools.count()
+"""Ids of one millisecond are in the order in which they are made."""
 
 LOOPBACK = Rules(allow=(ip_network("127.0.0.0/8"),))
 
@@ -160,7 +164,7 @@ class Desk:
             row = await tx.row("SELECT * FROM webhook WHERE id=$1", getattr(recipient, "id", None))
             given = {
                 "tenant": self.tenant,
-                "id": new_id(),
+                "id": uuid7(self.clock.now(), next(COUNT) << 40),
                 "topic": "payment.booked",
                 "order": order,
                 "subject": "Payment booked",

@@ -96,8 +96,8 @@ CREATE INDEX receipt_age ON receipt (tenant, at);
 SELECT protect('receipt');
 
 -- Lease what is due, over all tenants: of each recipient and order the first one alone, of each
--- recipient at most `each_at_once`, and of those in `busy` none, so that nobody who is slow or gone keeps
--- the others waiting. Runs as the owner: who sends does not know the tenants.
+-- recipient at most `each_at_once`, and of those in `busy` none, so that nobody who is slow or gone
+-- keeps the others waiting. Runs as the owner: who sends does not know the tenants.
 CREATE FUNCTION take_deliveries(
   now_at timestamptz, until timestamptz, at_once int, each_at_once int, busy uuid[]
 ) RETURNS TABLE (tenant int, id uuid, recipient uuid)
