@@ -234,7 +234,7 @@ class Notifications(Contract, name="notifications", version="1.0.0-draft", kind=
         problems=(UnknownDelivery, NotReplayable),
     )
     async def replay(self, ctx: Context, request: DeliveryId) -> Delivery:
-        """Send again: a failed one goes on under its id, a sent one once more under a new id."""
+        """Send again: what failed in outages goes on under its id, anything else under a new id."""
         raise NotImplementedError
 
     @operation(

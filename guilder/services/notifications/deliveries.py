@@ -15,7 +15,7 @@ from guilder.contracts.notifications.deliveries import (
     NotReplayable,
     UnknownDelivery,
 )
-from guilder.services.notifications import delivery_store
+from guilder.services.notifications import delivery_store, webhook_store
 from guilder.services.notifications.settings import NotificationsSettings
 
 
@@ -43,11 +43,13 @@ class DeliveryDesk(v1.Notifications):
 
     @local
     async def replay(self, tx: Tx, ctx: Context, request: DeliveryId) -> Delivery:
-        """Queue it again; one that was sent gets a new id, or the other side would pass it over."""
+        """Queue it again: under its id, unless that is known as sent, or as refused for good."""
         row = await self._find(tx, ctx, request)
-        if row["state"] in ("queued", "gone"):
-            raise NotReplayable(f"the delivery is {row['state']}")
-        if row["state"] == "failed":
+        if row["state"] == "queued":
+            raise NotReplayable("the delivery is queued already")
+        if not await self._has_recipient(tx, row):
+            raise NotReplayable("its recipient is gone")
+        if row["state"] == "failed" and not row["refused"]:
             await delivery_store.requeue(tx, ctx.tenant, row["id"], self.settings.attempts)
             queued = row["id"]
         else:
@@ -56,6 +58,12 @@ class DeliveryDesk(v1.Notifications):
         await delivery_store.say(tx, ctx.tenant, row["id"], "replayed")
         tx.emit(ctx, "delivery.replayed", delivery=queued)
         return await self._whole(tx, ctx, DeliveryId(delivery_id=queued))
+
+    async def _has_recipient(self, tx: Tx, row: Any) -> bool:
+        if row["channel"] == "email":
+            return row["sealed"] is not None
+        endpoint = await webhook_store.lock(tx, row["tenant"], row["recipient"])
+        return endpoint is not None and endpoint["disabled_at"] is None
 
     async def _find(self, tx: Tx, ctx: Context, request: DeliveryId) -> Any:
         row = await delivery_store.find(tx, ctx.tenant, request.delivery_id)

@@ -64,12 +64,16 @@ class Outgoing:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How an attempt ended. `queued` = to be tried again, at the earliest `after` from now."""
+    """How an attempt ended. `queued` = to be tried again, at the earliest `after` from now.
+
+    `refused`: whoever delivers will say the same to every repeat.
+    """
 
     state: DeliveryState
     why: str | None = None
     by: str | None = None
     reference: str | None = None
+    refused: bool = False
     after: timedelta = timedelta(0)
 
 
@@ -97,7 +101,7 @@ def judge(problem: Problem) -> Verdict:
     if not problem.final:
         seconds = min(problem.retry_after or 0, LONGEST_PAUSE.total_seconds())
         return Verdict("queued", why, after=timedelta(seconds=seconds))
-    return Verdict("gone" if why == "recipient-gone" else "failed", why)
+    return Verdict("gone" if why == "recipient-gone" else "failed", why, refused=True)
 
 
 def copy_id(message: UUID, recipient: UUID) -> UUID:

@@ -15,9 +15,9 @@ async def add(tx: Tx, queue: list[Outgoing], most: int) -> None:
         return
     await tx.execute(
         "INSERT INTO delivery (tenant, id, channel, recipient, person, sealed, url, topic,"
-        " order_key, about, subject, text, state, attempts, most, next_at, created_at)"
-        " SELECT q.*, 'queued', 0, $13, $14, $14 FROM unnest($1::int[], $2::uuid[], $3::text[],"
-        " $4::uuid[], $5::uuid[], $6::bytea[], $7::text[], $8::text[], $9::text[], $10::uuid[],"
+        " order_key, about, subject, text, state, attempts, refused, most, next_at, created_at)"
+        " SELECT q.*, 'queued', 0, false, $13, $14, $14 FROM unnest($1::int[], $2::uuid[],"
+        " $3::text[], $4::uuid[], $5::uuid[], $6::bytea[], $7::text[], $8::text[], $9::text[], $10::uuid[],"
         " $11::text[], $12::text[]) AS q ON CONFLICT DO NOTHING",
         [o.tenant for o in queue],
         [o.id for o in queue],
@@ -57,7 +57,7 @@ async def settle(tx: Tx, row: Any, verdict: Verdict, next_at: datetime) -> bool:
     ended = verdict.state != "queued"
     mine = await tx.execute(
         "UPDATE delivery SET state=$4, why=$5, carried_by=coalesce($6, carried_by), reference=$7,"
-        " next_at=$8, ended_at=$9, lease_until=NULL"
+        " next_at=$8, ended_at=$9, refused=$10, lease_until=NULL"
         " WHERE tenant=$1 AND id=$2 AND state='queued' AND lease_until=$3",
         row["tenant"],
         row["id"],
@@ -68,6 +68,7 @@ async def settle(tx: Tx, row: Any, verdict: Verdict, next_at: datetime) -> bool:
         verdict.reference,
         next_at,
         tx.at if ended else None,
+        verdict.refused,
     )
     if mine:
         what = verdict.state if ended else "tried"
@@ -128,12 +129,13 @@ async def requeue(tx: Tx, tenant: int, delivery: UUID, attempts: int) -> None:
 
 
 async def repeat(tx: Tx, row: Any, new: UUID, attempts: int) -> None:
-    """Queue a delivery that was sent once more, under a new id."""
+    """Queue what has ended once more, under a new id."""
     await tx.execute(
         "INSERT INTO delivery (tenant, id, channel, recipient, person, sealed, url, topic,"
-        " order_key, about, subject, text, state, attempts, most, next_at, created_at, replays)"
-        " SELECT tenant, $3, channel, recipient, person, sealed, url, topic, order_key, about,"
-        " subject, text, 'queued', 0, $4, $5, $5, id FROM delivery WHERE tenant=$1 AND id=$2",
+        " order_key, about, subject, text, state, attempts, refused, most,"
+        " next_at, created_at, replays) SELECT tenant, $3, channel, recipient, person, sealed,"
+        " url, topic, order_key, about, subject, text, 'queued', 0, false, $4, $5, $5, id"
+        " FROM delivery WHERE tenant=$1 AND id=$2",
         row["tenant"],
         row["id"],
         new,
@@ -202,29 +204,29 @@ async def tidy(tx: Tx, before: datetime) -> int:
     return gone + await tx.execute("DELETE FROM receipt WHERE at<$1", before)
 
 
-async def receipts(tx: Tx, wanted: list[tuple[int, UUID]]) -> dict[tuple[int, UUID], Any]:
-    """Receipts by tenant and id."""
-    rows = await tx.fetch(
-        "SELECT r.* FROM unnest($1::int[], $2::uuid[]) AS w(tenant, id)"
-        " JOIN receipt r ON r.tenant=w.tenant AND r.id=w.id",
-        [tenant for tenant, _ in wanted],
-        [message for _, message in wanted],
-    )
-    return {(row["tenant"], row["id"]): row for row in rows}
+async def receipt(tx: Tx, tenant: int, message: UUID) -> Any:
+    """What stock answered to a message, or None."""
+    return await tx.row("SELECT * FROM receipt WHERE tenant=$1 AND id=$2", tenant, message)
 
 
 async def add_receipt(
-    tx: Tx, tenant: int, message: UUID, hash_: bytes, reference: str | None
+    tx: Tx,
+    tenant: int,
+    message: UUID,
+    hash_: bytes,
+    reference: str | None,
+    refused: str | None,
 ) -> None:
-    """Note that a message was handed over; the first receipt stays."""
+    """Note that a message was handed over, or refused for good; the first receipt stays."""
     await tx.execute(
-        "INSERT INTO receipt (tenant, id, hash, at, reference) VALUES ($1,$2,$3,$4,$5)"
-        " ON CONFLICT DO NOTHING",
+        "INSERT INTO receipt (tenant, id, hash, at, reference, refused)"
+        " VALUES ($1,$2,$3,$4,$5,$6) ON CONFLICT DO NOTHING",
         tenant,
         message,
         hash_,
         tx.at,
         reference,
+        refused,
     )
 
 

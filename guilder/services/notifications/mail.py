@@ -1,5 +1,6 @@
 """E-mail: how a message is written, and how it is handed to the mail server."""
 
+import asyncio
 import ssl
 from datetime import datetime
 from email import policy
@@ -17,6 +18,9 @@ from guilder.services.notifications.settings import NotificationsSettings
 
 TIMEOUT_S: Final = 8.0
 """For each answer of the server; the whole ends with the deadline of `deliver`."""
+
+AT_ONCE: Final = 16
+"""Connections to the server at a time: many servers refuse more from one client."""
 
 POLICY: Final = policy.SMTP.clone(cte_type="7bit", max_line_length=76)
 """Lines end in CRLF, everything is ASCII on the way; a header with a line break is refused."""
@@ -49,14 +53,14 @@ class Mailer:
         self._security, self._user = settings.smtp_security, settings.smtp_user or None
         secret = settings.smtp_password_file
         self._password = Path(secret).read_text("utf-8").strip() if secret else None
-        self._tls = None
+        self._room, self._tls = asyncio.Semaphore(AT_ONCE), None
         if self._security != "none":
             self._tls = ssl.create_default_context(cafile=settings.smtp_ca or None)
 
     async def send(self, to: str, mail: EmailMessage) -> str:
         """Hand one over; what the server said. Problems say whether another try is worth it."""
         try:
-            async with self._server() as server:
+            async with self._room, self._server() as server:
                 _, said = await server.sendmail(self.sender, [to], mail.as_bytes())
         except (aiosmtplib.SMTPException, OSError) as error:
             raise _problem(error) from None

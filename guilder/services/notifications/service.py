@@ -1,6 +1,6 @@
 """Notifications: shows each person his messages, and brings to the outside what goes there."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from guilder.chassis.events import feed
 from guilder.chassis.idempotency import Once
@@ -25,6 +25,9 @@ UUID_VERSION = 7
 
 class NotificationsService(DeliveryDesk, WebhookDesk, AddressDesk):
     """The inbox; the other operations are in modules of their own."""
+
+    disclaims: ClassVar[tuple[str, ...]] = ("webhook",)
+    """For other platforms: their endpoints are not registered here, so nothing could be signed."""
 
     def __init__(
         self,

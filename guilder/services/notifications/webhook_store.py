@@ -38,9 +38,11 @@ async def all_of(tx: Tx, tenant: int) -> list[Any]:
 
 
 async def at_url(tx: Tx, tenant: int, url: str) -> Any:
-    """The endpoint with a URL, or None."""
+    """The endpoint with a URL, or the last that was removed from there, or None."""
     return await tx.row(
-        "SELECT * FROM webhook WHERE tenant=$1 AND url=$2 AND removed_at IS NULL", tenant, url
+        "SELECT * FROM webhook WHERE tenant=$1 AND url=$2 ORDER BY removed_at DESC LIMIT 1",
+        tenant,
+        url,
     )
 
 

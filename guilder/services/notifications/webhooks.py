@@ -69,7 +69,8 @@ class WebhookDesk(v1.Notifications):
     async def _check_room(self, tx: Tx, ctx: Context, url: str) -> None:
         if await webhook_store.count(tx, ctx.tenant) >= MOST:
             raise TooManyWebhooks(f"{MOST} endpoints are registered")
-        if await webhook_store.at_url(tx, ctx.tenant, url) is not None:
+        row = await webhook_store.at_url(tx, ctx.tenant, url)
+        if row is not None and row["removed_at"] is None:
             raise WebhookTaken(at="$.url")
 
     async def _judged(self, text: str) -> str:

@@ -39,9 +39,10 @@ class MailServer:
     def __init__(self):
         self.rcpt, self.data, self.mails = "250 OK", "250 Taken as 42", []
         self.envelopes, self.reached = [], asyncio.Event()
-        self.hangs = None
+        self.hangs, self.tried = None, []
 
     async def handle_RCPT(self, server, session, envelope, address, options):
+        self.tried.append(address)
         if self.rcpt.startswith("2"):
             envelope.rcpt_tos.append(address)
         return self.rcpt

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import msgspec
 import pytest
 import uvicorn
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -361,12 +362,68 @@ async def test_what_was_sent_is_sent_again_under_a_new_id(desk, endpoint):
     assert len({body for _, _, body in endpoint.posts}) == 1
 
 
+async def test_what_was_refused_for_good_is_sent_again_under_a_new_id(desk, smtp):
+    who = await desk.person(smtp)
+    smtp.rcpt = "550 no such user"
+    delivery = await desk.queue(who)
+    await desk.engine.round()
+    assert (await desk.read(delivery)).why == "smtp-5xx"
+    smtp.rcpt = "250 OK"
+    replayed = await replay(desk, delivery)
+    assert replayed.replays == delivery
+    await desk.engine.round()
+    assert (await desk.read(replayed.id)).state == "sent"
+    assert (await desk.read(delivery)).state == "failed"
+
+
+async def test_what_is_told_at_once_is_delivered_once_and_in_order(desk, smtp):
+    messages = [desk.message(order="one", text=f"number {n}") for n in range(5)]
+    messages = [
+        msgspec.structs.replace(m, id=uuid7(AT + timedelta(seconds=n)))
+        for n, m in enumerate(messages)
+    ]
+    turned = [messages[n] for n in (3, 0, 4, 1, 2, 0)]
+    answers = await asyncio.gather(*(desk.deliver(*turned) for _ in range(3)))
+    assert answers[0] == answers[1] == answers[2]
+    assert [a.id for a in answers[0]] == [m.id for m in turned]
+    assert [m.get_content().strip() for m in smtp.mails] == [f"number {n}" for n in range(5)]
+
+
+async def test_what_comes_after_an_outage_waits(direct_desk, smtp):
+    desk = direct_desk
+    smtp.data = "451 later"
+    first = desk.message(order="one", id=uuid7(AT))
+    second = desk.message(order="one", id=uuid7(AT + timedelta(seconds=1)))
+    other = desk.message(order="one", to="eva@example.com")
+    answers = await desk.deliver(second, other, first)
+    assert [a.code for a in answers] == ["unavailable"] * 3
+    assert len(smtp.tried) == 2
+
+
+async def test_what_is_refused_for_good_is_not_tried_again(direct_desk, smtp):
+    smtp.rcpt = "550 no such user"
+    asked = direct_desk.message()
+    (first,), (again,) = [await direct_desk.deliver(asked) for _ in range(2)]
+    assert isinstance(first, v1.Undeliverable)
+    assert (again.code, again.more) == (first.code, first.more)
+    assert len(smtp.tried) == 1
+
+
 async def test_what_has_no_recipient_is_not_replayed(direct_desk, endpoint):
     desk = direct_desk
     made = await desk.register(endpoint)
     delivery = await desk.queue(made)
-    gone = WebhookId(endpoint_id=made.id)
-    await desk.public().remove_webhook(desk.bank.manager.ctx(), gone)
+    endpoint.status = 410
+    await desk.engine.round()
+    with pytest.raises(NotReplayable):
+        await replay(desk, delivery)
+    endpoint.status = 200
+    again = WebhookId(endpoint_id=made.id)
+    await desk.public().enable_webhook(desk.bank.manager.ctx(), again)
+    replayed = await replay(desk, delivery)
+    await desk.engine.round()
+    assert (await desk.read(replayed.id)).state == "sent"
+    await desk.public().remove_webhook(desk.bank.manager.ctx(), again)
     with pytest.raises(NotReplayable):
         await replay(desk, delivery)
 

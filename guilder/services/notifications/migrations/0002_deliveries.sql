@@ -37,7 +37,8 @@ CREATE UNIQUE INDEX webhook_url ON webhook (tenant, url) WHERE removed_at IS NUL
 SELECT protect('webhook');
 
 -- A message on its way to one recipient (a webhook or a principal). `attempts` counts those begun;
--- the id is the same in all of them, so whoever got it before knows it.
+-- the id is the same in all of them, so whoever got it before knows it. `refused`: whoever delivers
+-- said that he never will under this id.
 CREATE TABLE delivery (
   tenant int NOT NULL,
   id uuid NOT NULL,
@@ -53,6 +54,7 @@ CREATE TABLE delivery (
   text text NOT NULL,
   state text NOT NULL CHECK (state IN ('queued', 'sent', 'failed', 'gone')),
   attempts int NOT NULL,
+  refused boolean NOT NULL,
   most int NOT NULL,
   next_at timestamptz NOT NULL,
   lease_until timestamptz,
@@ -83,13 +85,15 @@ CREATE TABLE delivery_line (
 );
 SELECT protect('delivery_line');
 
--- What stock has handed over: a repeat gets the same receipt, another message under the id none.
+-- What stock has handed over, or never will: a repeat gets the same answer, another message under
+-- the id none.
 CREATE TABLE receipt (
   tenant int NOT NULL,
   id uuid NOT NULL,
   hash bytea NOT NULL,
   at timestamptz NOT NULL,
   reference text,
+  refused text,
   PRIMARY KEY (tenant, id)
 );
 CREATE INDEX receipt_age ON receipt (tenant, at);
