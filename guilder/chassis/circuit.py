@@ -11,7 +11,7 @@ from guilder.chassis.clock import Clock
 
 OPENS_AFTER: Final = 5
 PAUSE_S: Final = 2.0
-MOST_UNDER_WAY: Final = 8
+MOST_UNDER_WAY: Final = 32
 """Batches under way to one binding, from one process."""
 
 

@@ -232,7 +232,9 @@ class _Kept:
         reader, writer = self.stream
         now = time.monotonic()
         young = now - self.since < IDLE_SECONDS and now - self.made < OLDEST_SECONDS
-        return young and not reader.at_eof() and not writer.is_closing()
+        # what came unasked (a 408 before hanging up) would be taken for the next answer
+        unasked = bool(getattr(reader, "_buffer", b""))
+        return young and not unasked and not reader.at_eof() and not writer.is_closing()
 
 
 class Outbound:

@@ -388,6 +388,19 @@ async def test_a_kept_connection_that_ends_is_replaced_once_by_a_new_one():
         assert len(made.requests) == 4
 
 
+async def test_what_came_unasked_is_no_answer():
+    late = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
+    async with server(OK) as made:
+        out, url = Outbound(LOOPBACK), f"http://127.0.0.1:{made.port}"
+        await get(out, url, repeatable=True)
+        made.connections[0].write(late)
+        ((kept,),) = out._idle.values()
+        while not kept.stream[0]._buffer:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert (await get(out, url, repeatable=True)).status == 200
+        assert len(made.connections) == 2
+
+
 async def test_an_old_connection_is_not_used_again_and_the_name_is_asked_anew(monkeypatch):
     async with server(OK) as made:
         names = Names(["127.0.0.1"])
