@@ -1,6 +1,7 @@
 """Addresses that somebody outside chose: where nothing is sent, and what an answer may be."""
 
 import asyncio
+import socket
 import ssl
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,17 @@ from guilder.chassis.outbound import Lookups, Outbound, Rules, TooLarge
 from guilder.chassis.settings import BadSetting
 from guilder.contracts.errors import AddressRefused, InvalidRequest
 
+
+def _ipv6():
+    with socket.socket(socket.AF_INET6) as trying:
+        try:
+            trying.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+IPV6 = socket.has_ipv6 and _ipv6()
 LOOPBACK = Rules((ip_network("127.0.0.0/8"),))
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -412,6 +424,16 @@ async def test_an_old_connection_is_not_used_again_and_the_name_is_asked_anew(mo
         await get(out, url, repeatable=True)
         assert (len(names.asked), len(made.connections)) == (2, 2)
         out.close()
+
+
+@pytest.mark.skipif(not IPV6, reason="this machine has no IPv6")
+async def test_ipv6_is_spoken_where_it_is_allowed():
+    async with server(OK, address="::1") as made:
+        url = f"http://[::1]:{made.port}/x"
+        assert (await get(Outbound(Rules((ip_network("::1/128"),))), url)).body == b"ok"
+        assert f"\r\nHost: [::1]:{made.port}\r\n".encode() in made.requests[0]
+        with pytest.raises(AddressRefused):
+            await get(Outbound(LOOPBACK), url)
 
 
 # ---- TLS
