@@ -2,8 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from guilder.chassis.clock import Clock
 from guilder.chassis.process import Built, Process, Sweep
+from guilder.chassis.settings import BadSetting
 from guilder.contracts.declare import Contract
 
 
@@ -28,3 +31,9 @@ async def test_a_sweep_that_loses_its_end_in_an_error_does_not_hold_the_process_
     process.leave()
     await process.stop()
     assert rounds == [0]
+
+
+async def test_a_process_does_not_start_with_networks_that_are_none(tmp_path):
+    process = Process({}, {}, tmp_path, Clock(), {"GUILDER_OUTBOUND_ALLOW": "10.0.0.1/8"})
+    with pytest.raises(BadSetting, match="GUILDER_OUTBOUND_ALLOW"):
+        await process.start(background=False)
