@@ -25,11 +25,11 @@ RUNNER: Final = (sys.executable, "-m", "guilder.conformance")
 """What judges; then CONTRACT --url URL --json --keys-seed-file FILE."""
 
 _TELL: Final = (
-    "import sys; from guilder.conformance.run import SUBJECTS, suite_hash;"
-    " print(suite_hash(SUBJECTS[sys.argv[1]]))"
+    "from guilder.conformance.run import SUBJECTS, suite_hash\n"
+    "for name, subject in SUBJECTS.items(): print(name, suite_hash(subject))"
 )
 TELLER: Final = (sys.executable, "-c", _TELL)
-"""What says which suite it is; then CONTRACT. One line, its SHA-256."""
+"""What says which suites these are: a line for each contract, with the SHA-256 of its suite."""
 
 CONFINED: Final = (sys.executable, "-m", "guilder.services.registry.confined")
 
@@ -95,25 +95,32 @@ class Suite:
     ) -> None:
         """`seed` is that of the key which signs what the platform sends to editions.
 
-        `runner` judges an edition, `teller` says which suite it would judge by.
+        `runner` judges an edition, `teller` says which suites it would judge by.
         """
         kept = {n: v for n, v in env.items() if n in PASSES_ON or n.startswith(PASSES_ON_PREFIX)}
         self._env, self._seed, self.limits = kept, seed, limits
         self.runner, self.teller = runner, teller
-        self._hashes: dict[str, str] = {}
-        self._ask_again: dict[str, float] = {}
+        self._hashes: dict[str, str] | None = None
+        self._ask_again = 0.0
+        self._learning = asyncio.Lock()
 
     async def current(self, contract: str) -> str | None:
         """SHA-256 of the suite of a contract that would run now; None where nobody can say."""
-        known = self._hashes.get(contract)
-        if known is None and time.monotonic() >= self._ask_again.get(contract, 0.0):
-            self._ask_again[contract] = time.monotonic() + AGAIN_S
-            with contextlib.suppress(TimeoutError, SuiteBroken):
+        await self.learn()
+        return (self._hashes or {}).get(contract)
+
+    async def learn(self) -> None:
+        """Ask once which suites these are; where nobody can say, again after a while."""
+        async with self._learning:
+            if self._hashes is not None or time.monotonic() < self._ask_again:
+                return
+            self._ask_again = time.monotonic() + AGAIN_S
+            with contextlib.suppress(TimeoutError, SuiteBroken, ValueError):
                 async with asyncio.timeout(ASK_S):
-                    said, code = await self._run([*self.teller, contract], lambda line: None)
+                    said, code = await self._run([*self.teller], lambda line: None)
                 if code == 0:
-                    known = self._hashes[contract] = said.decode("ascii", "replace").strip()
-        return known
+                    lines = said.decode("ascii").splitlines()
+                    self._hashes = dict(line.split(" ", 1) for line in lines)
 
     async def run(self, contract: str, url: str, say: Say) -> Outcome:
         """Judge the edition at a URL; `say` gets each line of progress.

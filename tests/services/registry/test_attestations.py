@@ -1,5 +1,6 @@
 """Attestations: signed by the registry alone, believed only as they were signed and in time."""
 
+import asyncio
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import timedelta
@@ -139,6 +140,27 @@ async def test_where_nobody_can_say_which_suite_is_ours_nothing_is_fresh(direct,
     with trial(direct, tmp_path) as service:
         service.editions.suite.teller = ("/nowhere/python",)
         assert await fresh(service, *BOUND, made.url) is None
+
+
+async def test_which_suites_are_ours_is_asked_once_and_before_anybody_binds(direct, tmp_path):
+    made, asked = await attest(direct, tmp_path), tmp_path / "suite.py.asked"
+    asked.unlink()
+    with trial(direct, tmp_path) as service:
+        assert not await service.work(), "nothing waits"
+        assert asked.read_text() == "x", "the sweep has asked"
+        found = await asyncio.gather(*(fresh(service, *BOUND, made.url) for _ in range(5)))
+        assert {row["id"] for row in found} == {made.id}
+    assert asked.read_text() == "x"
+
+
+async def test_whoever_asks_at_once_waits_for_the_answer(direct, tmp_path):
+    """Else the second would hear that nobody can say, and an edition would not be bound."""
+    made, asked = await attest(direct, tmp_path), tmp_path / "suite.py.asked"
+    asked.unlink()
+    with trial(direct, tmp_path) as service:
+        found = await asyncio.gather(*(fresh(service, *BOUND, made.url) for _ in range(5)))
+    assert {row["id"] for row in found} == {made.id}
+    assert asked.read_text() == "x"
 
 
 LATER = "now() + interval '9 years'"

@@ -371,6 +371,7 @@ async def test_runs_and_attestations_are_in_the_log(direct, tmp_path):
         "https://example.com/../x",
     ],
 )
+@pytest.mark.abuse(61)
 async def test_an_address_that_nobody_may_choose_is_refused(world, url):
     """The registry as it is built: nothing but the public internet is allowed."""
     with pytest.raises(AddressRefused) as refused:
@@ -379,6 +380,7 @@ async def test_an_address_that_nobody_may_choose_is_refused(world, url):
     assert not await world.process.built["registry"].service.work(), "nothing waits"
 
 
+@pytest.mark.abuse(61)
 async def test_a_name_that_leads_inside_is_refused_when_it_is_looked_up(direct, tmp_path):
     async def inside(host, port):
         return ["10.0.0.7"]

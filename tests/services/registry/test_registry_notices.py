@@ -79,7 +79,9 @@ class Sweeper:
         self.store = Breaking("registry", connect, self.clock)
         self.access = Approving()
         once = Once(self.store, None)
-        self.registry = RegistryService(self.store, once, self.access, ask_nobody, RULES)
+        editions = None  # none is tested here
+        around = (self.access, ask_nobody, RULES, editions)
+        self.registry = RegistryService(self.store, once, *around)
 
     @property
     def minute(self) -> int:
