@@ -52,7 +52,8 @@ class Report:
     contract: str
     contract_version: str
     suite: str
-    manifest: dict[str, Any] = field(default_factory=dict)
+    manifest: dict[str, Any] | None = None
+    """What the edition says it is; None where it did not say."""
     passed: bool = False
     checks: list[Result] = field(default_factory=list)
     seconds: float = 0.0
@@ -182,7 +183,7 @@ def conform(
             report.checks = Run(session, without).all(tell)
     finally:
         client.close()
-    report.manifest = plain(session.manifest) if session.manifest else {}
+    report.manifest = plain(session.manifest) if session.manifest else None
     report.passed = all(result.passed or result.skipped for result in report.checks)
     report.seconds = round(time.monotonic() - began, 3)
     return report

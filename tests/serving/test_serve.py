@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from urllib.parse import quote, urlencode
 
 import asyncpg
@@ -16,10 +17,13 @@ import pytest
 import pytest_asyncio
 
 from guilder.chassis.call import Remote, make_client
+from guilder.chassis.outbound import Rules
 from guilder.chassis.store import provision
 from guilder.chassis.testing import somebody
 from guilder.chassis.token import CallKeys, PairKeys
 from guilder.chassis.wire import Address, Wire
+from guilder.conformance.run import conform
+from guilder.conformance.signer import Signer
 from guilder.contracts.context import Call
 from guilder.contracts.errors import Unauthenticated
 from guilder.contracts.pricing.v1 import Pricing, Question
@@ -104,6 +108,30 @@ async def quoted(remote):
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as free:
         return free.getsockname()[1]
+
+
+async def test_a_service_is_an_edition_for_whom_the_operator_names(env):
+    url = env["GUILDER_SERVE_LISTEN"] = f"http://127.0.0.1:{free_port()}"
+    signer, loopback = Signer(bytes(range(32))), Rules((ip_network("127.0.0.0/8"),))
+
+    def failed(signer):
+        found = conform("pricing", f"{url}/editions/pricing", loopback, signer=signer, examples=2)
+        return {one.name for one in found.checks if not one.passed and not one.skipped}
+
+    env["GUILDER_EDITION_KEY"] = json.dumps(signer.public_jwk())
+    with Serving(env, "pricing", "--json") as serving:
+        serving.ready()
+        assert failed(signer) == set()
+        assert "status" in failed(signer.stranger())
+    del env["GUILDER_EDITION_KEY"]
+    with Serving(env, "pricing", "--json") as serving:
+        serving.ready()
+        assert failed(signer) == {"manifest"}
+    env["GUILDER_EDITION_KEY"] = "a key"
+    with Serving(env, "pricing", "--json") as serving:
+        code, _, err = serving.ended()
+        assert code != 0
+        assert "GUILDER_EDITION_KEY is no public key" in err
 
 
 @pytest.mark.parametrize("where", ["unix", "tcp"])
