@@ -81,7 +81,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("contract", help="pricing, screening or notifications")
     parser.add_argument("--url", required=True, help="the edition's base URL")
     parser.add_argument(
-        "--examples", type=_count, default=40, help="how many cases a check makes up (40)"
+        "--examples", type=_count, default=60, help="how many cases a check makes up (60)"
     )
     parser.add_argument(
         "--keys-seed-file", type=Path, help="32 bytes, or 64 hex digits: requests are signed"

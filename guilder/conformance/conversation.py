@@ -54,8 +54,8 @@ class Talk:
     def __init__(self, session: Session) -> None:
         """Each tenant has questions of its own, of which the others may not hear."""
         self.session = session
-        chance, canary = session.random("conversation"), session.subject.canary
-        self.pool = {t: [session.secret(t, canary(chance)) for _ in range(POOL)] for t in TENANTS}
+        chance, marked = session.random("conversation"), session.subject.marked
+        self.pool = {t: [session.confide(t, marked(chance)) for _ in range(POOL)] for t in TENANTS}
         self.heard: dict[tuple[int, int], Any] = {}
         self.steps = 0
 

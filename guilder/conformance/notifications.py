@@ -17,7 +17,7 @@ from guilder.conformance.checks import Broken, Check, shown
 from guilder.conformance.judge import Refusal
 from guilder.conformance.recipients import NEVER, Arrivals, Recipients, receiving
 from guilder.conformance.session import TENANTS, Session
-from guilder.conformance.subject import Canary, Subject
+from guilder.conformance.subject import Marked, Subject
 from guilder.contracts.edition import Manifest
 from guilder.contracts.errors import Problem
 from guilder.contracts.notifications.v1 import (
@@ -85,10 +85,10 @@ class Messages(Subject):
             for n in range(count)
         ]
 
-    def canary(self, chance: random.Random) -> Canary:
+    def marked(self, chance: random.Random) -> Marked:
         """A message that names somebody who is nobody."""
-        mark = f"canary{secrets.token_hex(8)}"
-        return Canary(
+        mark = f"nobody{secrets.token_hex(8)}"
+        return Marked(
             self.message(chance.choice(self.channels), f"Dear {mark}", name=mark), (mark,)
         )
 

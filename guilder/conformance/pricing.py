@@ -11,7 +11,7 @@ from typing import Any, Final
 from guilder.chassis.contract import convert, encode, plain
 from guilder.conformance.checks import Broken, Check
 from guilder.conformance.session import TENANTS, Session
-from guilder.conformance.subject import Canary, Subject
+from guilder.conformance.subject import Marked, Subject
 from guilder.contracts import values
 from guilder.contracts.pricing.v1 import Pricing, Question
 from guilder.contracts.values import MAX_MINOR, Money
@@ -51,13 +51,13 @@ class Fees(Subject):
             at=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=chance.randrange(10**7)),
         )
 
-    def canary(self, chance: random.Random) -> Canary:
+    def marked(self, chance: random.Random) -> Marked:
         """An amount that no tariff comes to by itself."""
         amount = Money(chance.randrange(10**11, 10**12) * 10 + 7, "EUR")
         asked = Question(
             operation="book_transfer", product="current", amount=amount, at=_moments()[0]
         )
-        return Canary(asked, (amount.amount, str(amount.minor)))
+        return Marked(asked, (amount.amount, str(amount.minor)))
 
     def may_refuse(self, request: Question, code: str) -> bool:
         """Less than nothing, and moments that no calendar of an edition reaches."""

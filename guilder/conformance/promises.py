@@ -88,11 +88,11 @@ def same_answer(session: Session) -> None:
     """Repeat a batch: at once, side by side, after a pause, with another tenant in between."""
     asked = session.fresh_questions("same answer", 6)
     tenant, other = TENANTS[:2]
-    canary = session.subject.canary(session.random("in between"))
-    session.ask(other, [session.secret(other, canary)])
+    told = session.subject.marked(session.random("in between"))
+    session.ask(other, [session.confide(other, told)])
     before = session.ask(tenant, asked)
     session.same(tenant, asked, before, "at once")
-    session.ask(other, [canary.request])
+    session.ask(other, [told.request])
     session.same(tenant, asked, before, "after another tenant had asked")
     for came in session.client.send_all([session.batch(tenant, asked)] * 4):
         if session.read(tenant, asked, came) != before:

@@ -25,7 +25,7 @@ SUBJECTS: Final[dict[str, Subject]] = {
 }
 """Every contract that has a suite."""
 
-EXAMPLES: Final = 40
+EXAMPLES: Final = 60
 """How many cases are made up a check, unless said otherwise."""
 
 PATIENCE_S: Final = 2.0

@@ -11,7 +11,7 @@ import msgspec
 from guilder.chassis.contract import plain
 from guilder.conformance.checks import Broken, Check
 from guilder.conformance.session import TENANTS, Session
-from guilder.conformance.subject import Canary, Subject
+from guilder.conformance.subject import Marked, Subject
 from guilder.contracts.screening.v1 import (
     BIRTH_DATES,
     FUZZY_NAMES,
@@ -72,11 +72,11 @@ class Names(Subject):
         born = date(1940, 1, 1) + timedelta(days=chance.randrange(25_000))
         return Side(kind="person", name=name, birth_date=born if chance.random() < 0.5 else None)
 
-    def canary(self, chance: random.Random) -> Canary:
+    def marked(self, chance: random.Random) -> Marked:
         """Two names that no list has."""
         names = [f"{_word(chance)}{_word(chance)}".capitalize() for _ in range(2)]
-        sides = [Side(kind="person", name=f"{name} Canary") for name in names]
-        return Canary(Question(payer=sides[0], payee=sides[1], at=NOON), tuple(names))
+        sides = [Side(kind="person", name=f"{name} Flumm") for name in names]
+        return Marked(Question(payer=sides[0], payee=sides[1], at=NOON), tuple(names))
 
     def may_refuse(self, request: Question, code: str) -> bool:
         """Moments that no calendar of an edition reaches, names without a letter."""

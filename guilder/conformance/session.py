@@ -15,7 +15,7 @@ from guilder.conformance.checks import Broken, GivenUp
 from guilder.conformance.client import Came, Client, Sent
 from guilder.conformance.judge import Refusal
 from guilder.conformance.signer import Signer
-from guilder.conformance.subject import Canary, Subject
+from guilder.conformance.subject import Marked, Subject
 from guilder.contracts.declare import Operation
 from guilder.contracts.edition import DEADLINE, REQUEST, Manifest, banner, path
 
@@ -67,10 +67,10 @@ class Session:
             if self._left_s < 0 or error.check == "reachable":
                 raise GivenUp
 
-    def secret(self, tenant: int, canary: Canary) -> Any:
+    def confide(self, tenant: int, question: Marked) -> Any:
         """A question of which nobody but this tenant may hear, from now on."""
-        self.marks += [(tenant, mark.casefold()) for mark in canary.marks]
-        return canary.request
+        self.marks += [(tenant, mark.casefold()) for mark in question.marks]
+        return question.request
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────
 

@@ -12,7 +12,7 @@ from guilder.contracts.edition import MOST_ITEMS, Manifest
 
 
 @dataclass(frozen=True)
-class Canary:
+class Marked:
     """A question that holds something which no other answer may hold."""
 
     request: Any
@@ -54,7 +54,7 @@ class Subject(ABC):
         """So many different questions that the contract allows and that can be answered."""
 
     @abstractmethod
-    def canary(self, chance: random.Random) -> Canary:
+    def marked(self, chance: random.Random) -> Marked:
         """A question of which nobody else may hear."""
 
     @abstractmethod

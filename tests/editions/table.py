@@ -34,7 +34,7 @@ STOPS: dict[str, Stop] = {
     "batch-discount": Stop("makes later items cheaper", "suite", "batch-is-singles"),
     "leaks-tenant": Stop("tells of another tenant's payment", "suite", "tenants-apart"),
     "turns-bad": Stop("is right until it has passed", "guard", "invariants", UNTRUE),
-    "refuses-valid": Stop("refuses what may be asked", "suite", "answers"),
+    "refuses-valid": Stop("refuses what may be asked", "suite", "answers", BROKEN),
     "misses-name": Stop("says clear for a listed name", "suite", "sentinels"),
     "hits-everybody": Stop("finds everybody", "suite", "near-misses"),
     "echoes-personal": Stop("repeats a name where none belongs", "suite", "invariants", UNTRUE),
@@ -56,10 +56,10 @@ STOPS: dict[str, Stop] = {
     "content-type": Stop("calls its JSON text/html", "suite", "content-type", BROKEN),
     "not-json": Stop("answers a page", "suite", "json", BROKEN),
     "duplicate-members": Stop("writes `items` twice", "suite", "json", BROKEN),
-    "extra-field": Stop("adds a member", "suite", "extra-members"),
+    "extra-field": Stop("adds a member", "suite", "extra-members", BROKEN),
     "missing-field": Stop("leaves a member out", "suite", "answer-shape", BROKEN),
     "item-count": Stop("answers one item more", "suite", "count", BROKEN),
-    "swapped-order": Stop("answers back to front", "suite", "order", UNTRUE),
+    "swapped-order": Stop("answers back to front", "suite", "order"),
     "bare-answer": Stop("leaves the envelope out", "suite", "envelope", BROKEN),
     "bare-problem": Stop("refuses without saying why", "suite", "problem-shape", BROKEN),
     "accepts-anything": Stop("answers what is no question", "suite", "bad-input"),
@@ -75,7 +75,7 @@ HEAD = """# Faulty editions, and what stops them
 Each line is an edition that the tests run for real (`tests/editions/faulty.py`): right in
 everything but this. **suite**: it never gets an attestation, so it cannot be bound; the named check
 alone fails, and with that check taken away the edition passes. **guard**: it passes the suite and
-turns bad later; each answer is judged again when it counts. **shadow**: nothing is wrong with it by
+turns bad later; each answer is judged again when it counts ([guard](guard.md)). **shadow**: nothing is wrong with it by
 the contract, a price of its own is what an edition is for; the comparison in `guilder binding
 report` shows the difference before anybody pays it.
 
