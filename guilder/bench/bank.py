@@ -24,13 +24,18 @@ UNLIMITED = {
 
 
 @contextmanager
-def platform(env: Mapping[str, str]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Its data directory and what `up --json` says, until the end of the block."""
+def platform(env: Mapping[str, str], *more: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Its data directory and what `up --json` says, until the end of the block.
+
+    `more` are further options of `guilder up`.
+    """
     folder = Path(tempfile.mkdtemp(prefix="guilder-bench-"))
     guilder = [sys.executable, "-m", "guilder.cli"]
     up = [*guilder, "up", "--data", str(folder), "--port", "0", "--demo", "--detach", "--json"]
     try:
-        started = subprocess.run(up, env={**os.environ, **env}, check=True, capture_output=True)
+        started = subprocess.run(
+            [*up, *more], env={**os.environ, **env}, check=True, capture_output=True
+        )
         yield folder, json.loads(started.stdout)
     finally:
         subprocess.run([*guilder, "down", "--data", str(folder)], check=False, capture_output=True)
@@ -45,6 +50,7 @@ class Bank:
         host, _, port = facts["api"].removeprefix("http://").partition(":")
         self.address = Address(host=host, port=int(port))
         self._client = next(bank for bank in facts["demo"] if bank["tenant"] == tenant)
+        self.client_id: str = self._client["client_id"]
         self.currency = currency
         self.accounts: list[str] = []
 

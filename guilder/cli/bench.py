@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from guilder.bench import overload, payments
+from guilder.bench import gateway, overload, payments
 from guilder.cli.platform import json_option
 
 
@@ -85,6 +85,36 @@ def payments_command(
             f"refused {each.refused:,}, replayed {each.replayed:,}, failed {each.failed}"
         )
     click.echo(f"ratio {result.ratio} (median payments / median TPC-B)")
+
+
+@bench.command("gateway")
+@rounds_option
+@seconds_option
+@click.option(
+    "--clients",
+    default=32,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="Connections that ask at once.",
+)
+@json_option
+def gateway_command(rounds: int, seconds: float, clients: int, as_json: bool) -> None:
+    """What the gateway adds to a question, beside the same question at the service's own door.
+
+    Example: guilder bench gateway --json
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the throw-away platform goes too
+    plan = gateway.Plan(rounds=rounds, seconds=seconds, clients=clients)
+    result = gateway.run(plan, lambda text: click.echo(text, err=True))
+    if as_json:
+        click.echo(json.dumps(msgspec.to_builtins(result)))
+        return
+    failed = sum(each.bare.failed + each.gateway.failed for each in result.rounds)
+    click.echo(
+        f"the gateway adds {result.added_p50_ms:.2f} ms ({result.latency_ratio:.2f} times a bare"
+        f" service); {result.gateway_rps:,.0f} requests a second beside {result.bare_rps:,.0f}"
+        f" ({result.rps_ratio:.2f}); failed {failed}"
+    )
 
 
 @bench.command("overload")
