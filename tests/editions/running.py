@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -111,14 +112,22 @@ def running(command: list[str], folder: Path, **settings: str) -> Iterator[Runni
             process.wait(10)
 
 
-def suite(contract: str, edition: Running, examples: int = 5) -> dict[str, Any]:
+def free_port() -> int:
+    """A port of this machine at which nobody listens."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port: int = place.getsockname()[1]
+        return port
+
+
+def suite(contract: str, edition: Running, examples: int = 5, **settings: str) -> dict[str, Any]:
     """What the contract's suite says of it."""
     with tempfile.NamedTemporaryFile() as seed:
         seed.write(SEED)
         seed.flush()
         command = [sys.executable, "-m", "guilder.conformance", contract, "--url", edition.url]
         command += ["--examples", str(examples), "--keys-seed-file", seed.name, "--json"]
-        env = {**os.environ, "GUILDER_OUTBOUND_ALLOW": "127.0.0.0/8"}
+        env = {**os.environ, "GUILDER_OUTBOUND_ALLOW": "127.0.0.0/8", **settings}
         ran = subprocess.run(
             command, cwd=ROOT, env=env, capture_output=True, text=True, check=False
         )

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from guilder.cli import main
 from guilder.contracts.catalogue import all_contracts
 from guilder.scaffold.render import LANGUAGES, TEMPLATES, contracts
-from tests.editions.running import BUILD, ROOT, own_tests, running, suite, unkept
+from tests.editions.running import BUILD, ROOT, free_port, own_tests, running, suite, unkept
 
 EVERY = [(contract, language) for language in LANGUAGES for contract in contracts()]
 MESSAGE = {
@@ -65,8 +65,9 @@ def test_every_contract_that_can_be_replaced_has_a_scaffold_in_every_language():
 def test_it_tests_itself_and_passes_the_suite(made, contract, language):
     folder, command = made(contract, language)
     assert own_tests(language, folder) >= 5
-    with running(command, folder, DATA=str(folder / "data")) as edition:
-        report = suite(contract, edition)
+    relay = f"127.0.0.1:{free_port()}"  # where the suite takes mail, to see what arrives
+    with running(command, folder, SMTP_URL=f"smtp://{relay}") as edition:
+        report = suite(contract, edition, GUILDER_CONFORMANCE_SMTP=relay)
         assert edition.stop() == 0
     assert unkept(report) == []
     assert report["passed"]

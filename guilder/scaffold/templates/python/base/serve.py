@@ -147,7 +147,7 @@ def _constant(text: str) -> NoReturn:
 
 def main() -> None:
     """Serve until a signal comes; what is being answered then is answered."""
-    host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8401"))
+    host, port = os.environ.get("HOST") or "127.0.0.1", int(os.environ.get("PORT") or 8401)
     source = os.environ.get("GUILDER_EDITION_KEYS")
     if not source and not ipaddress.ip_address(host).is_loopback:
         raise SystemExit("set GUILDER_EDITION_KEYS: without keys only loopback is served")

@@ -24,8 +24,8 @@ PATH = "/notifications/v1/deliveries"
 DISCLAIMS = ["webhook"]
 """What the suite may test and this edition does not offer."""
 
-DATA = Path(os.environ.get("DATA", Path(__file__).resolve().parent / "data"))
-SENDER = os.environ.get("MAIL_FROM", "noreply@bank.example")
+DATA = Path(os.environ.get("DATA") or Path(__file__).resolve().parent / "data")
+SENDER = os.environ.get("MAIL_FROM") or "noreply@bank.example"
 SMTP_URL = os.environ.get("SMTP_URL") or None
 
 _ADDRESS = re.compile(

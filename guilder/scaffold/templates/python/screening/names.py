@@ -9,7 +9,7 @@ from typing import Any
 
 _DEFAULT = Path(__file__).resolve().parent / "lists" / "own.json"
 
-LIST: dict[str, Any] = json.loads(Path(os.environ.get("LIST", _DEFAULT)).read_text("utf-8"))
+LIST: dict[str, Any] = json.loads(Path(os.environ.get("LIST") or _DEFAULT).read_text("utf-8"))
 """Read at the start. A list is data and no part of the digest; `basis` says which one it was."""
 
 BASIS = f"{LIST['list']} of {LIST['as_of']}, {len(LIST['entries'])} entries"

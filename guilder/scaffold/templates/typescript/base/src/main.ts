@@ -9,9 +9,9 @@ import { serve } from "./server.js";
 const LOOPBACK = ["127.0.0.1", "::1", "localhost"];
 const STOP_MS = 10_000;
 
-const host = process.env["HOST"] ?? "127.0.0.1";
-const port = Number(process.env["PORT"] ?? "8401");
-const source = process.env["GUILDER_EDITION_KEYS"];
+const host = process.env["HOST"] || "127.0.0.1";
+const port = Number(process.env["PORT"] || "8401");
+const source = process.env["GUILDER_EDITION_KEYS"] || undefined;
 
 if (!Number.isInteger(port) || port < 0 || port > 65_535) {
   throw new Error("PORT must be 0 to 65535");

@@ -13,15 +13,15 @@ export const PATH = "/notifications/v1/deliveries";
 /** What the suite may test and this edition does not offer. */
 export const DISCLAIMS: string[] = ["webhook"];
 
-const DATA = process.env["DATA"] ?? fileURLToPath(new URL("../../data", import.meta.url));
-const FROM = process.env["MAIL_FROM"] ?? "noreply@bank.example";
+const DATA = process.env["DATA"] || fileURLToPath(new URL("../../data", import.meta.url));
+const FROM = process.env["MAIL_FROM"] || "noreply@bank.example";
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const TOPIC = /^[a-z-]{1,40}\.[a-z0-9-]{1,40}$/;
 const ADDRESS = /^[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+$/;
 const MEMBERS = ["id", "channel", "to", "topic", "order", "subject", "text"];
 
 const store = new Store(`${DATA}/delivered.jsonl`);
-const send = carrier(process.env["SMTP_URL"], `${DATA}/outbox`);
+const send = carrier(process.env["SMTP_URL"] || undefined, `${DATA}/outbox`);
 let last: Promise<unknown> = Promise.resolve();
 
 /** One message after the other, so that a repeat never overtakes its first, and order is kept. */

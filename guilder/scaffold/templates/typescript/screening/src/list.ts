@@ -19,7 +19,7 @@ interface List {
 const DEFAULT = fileURLToPath(new URL("../../lists/own.json", import.meta.url));
 
 /** Read at the start. A list is data and no part of the digest; `basis` says which one it was. */
-export const LIST: List = JSON.parse(readFileSync(process.env["LIST"] ?? DEFAULT, "utf8"));
+export const LIST: List = JSON.parse(readFileSync(process.env["LIST"] || DEFAULT, "utf8"));
 
 export const BASIS = `${LIST.list} of ${LIST.as_of}, ${LIST.entries.length} entries`;
 
