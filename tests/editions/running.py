@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -13,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from http.client import HTTPConnection
@@ -113,11 +114,13 @@ def running(command: list[str], folder: Path, **settings: str) -> Iterator[Runni
 
 
 def free_port() -> int:
-    """A port of this machine at which nobody listens."""
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        port: int = place.getsockname()[1]
-        return port
+    """A port at which nobody listens, and that no system gives to whoever asks for any."""
+    for _ in range(100):
+        port = random.SystemRandom().randrange(20_000, 30_000)
+        with socket.socket() as place, suppress(OSError):
+            place.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port among a hundred")
 
 
 def suite(contract: str, edition: Running, examples: int = 5, **settings: str) -> dict[str, Any]:
