@@ -6,6 +6,8 @@ import { log } from "./log.js";
 
 const AGAIN_MS = 60_000;
 
+type PlatformKey = JsonWebKey & { kid: string; guilder_use?: string };
+
 export class Keys {
   private known = new Map<string, KeyObject>();
   private readAt = 0;
@@ -29,10 +31,11 @@ export class Keys {
 
   private async read(): Promise<void> {
     this.readAt = Date.now();
-    const { keys } = JSON.parse(await this.fetch()) as { keys: (JsonWebKey & { kid: string })[] };
+    const { keys } = JSON.parse(await this.fetch()) as { keys: PlatformKey[] };
     const found = new Map<string, KeyObject>();
     for (const key of keys) {
-      if (key.kty === "EC" && key.crv === "P-256") {
+      const signsRequests = (key.guilder_use ?? "requests") === "requests"; // one signs reports
+      if (key.kty === "EC" && key.crv === "P-256" && signsRequests) {
         found.set(key.kid, createPublicKey({ key, format: "jwk" }));
       }
     }

@@ -52,7 +52,10 @@ func (k *keys) read() error {
 		return err
 	}
 	var set struct {
-		Keys []struct{ Kty, Crv, Kid, X, Y string }
+		Keys []struct {
+			Kty, Crv, Kid, X, Y string
+			Use                 string `json:"guilder_use"`
+		}
 	}
 	if err := json.Unmarshal(text, &set); err != nil {
 		return err
@@ -61,7 +64,8 @@ func (k *keys) read() error {
 	for _, key := range set.Keys {
 		x, errX := base64.RawURLEncoding.DecodeString(key.X)
 		y, errY := base64.RawURLEncoding.DecodeString(key.Y)
-		if key.Kty != "EC" || key.Crv != "P-256" || errX != nil || errY != nil {
+		signsRequests := key.Use == "" || key.Use == "requests" // another one signs reports
+		if key.Kty != "EC" || key.Crv != "P-256" || !signsRequests || errX != nil || errY != nil {
 			continue
 		}
 		public := &ecdsa.PublicKey{

@@ -28,9 +28,10 @@ def banner(manifest: dict[str, Any]) -> str:
 
 
 def digest() -> str:
-    """SHA-256 over the modules and the requirements: names and contents."""
+    """SHA-256 over the modules that run and the requirements: names and contents."""
     whole = hashlib.sha256()
-    for path in sorted([*HERE.glob("*.py"), HERE / "requirements.txt"]):
+    runs = [path for path in HERE.glob("*.py") if not path.name.startswith("test_")]
+    for path in sorted([*runs, HERE / "requirements.txt"]):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         whole.update(f"{path.name} {content}\n".encode())
     return f"sha256:{whole.hexdigest()}"

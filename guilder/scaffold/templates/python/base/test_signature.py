@@ -23,7 +23,8 @@ def _text(raw):
 def _keys():
     numbers = PRIVATE.public_key().public_numbers()
     x, y = (_text(number.to_bytes(32, "big")) for number in (numbers.x, numbers.y))
-    jwks = {"keys": [{"kty": "EC", "crv": "P-256", "kid": "k1", "x": x, "y": y}]}
+    key = {"kty": "EC", "crv": "P-256", "kid": "k1", "x": x, "y": y}
+    jwks = {"keys": [key, {**key, "kid": "k3", "guilder_use": "attestations"}]}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "keys.json")
         path.write_text(json.dumps(jwks), "utf-8")
@@ -78,4 +79,5 @@ class Signature(unittest.TestCase):
         self.refused(now=NOW + 30)
         self.refused(signed(created=NOW + 60))
         self.refused(signed(keyid="k2"))
+        self.refused(signed(keyid="k3"))  # of attestations, not of requests
         self.refused(signed(covered='"@method"'))

@@ -10,7 +10,8 @@ import { type Received, verify } from "../src/signature.js";
 const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const file = join(mkdtempSync(join(tmpdir(), "keys-")), "keys.json");
 const jwk = { ...publicKey.export({ format: "jwk" }), kid: "k1" };
-writeFileSync(file, JSON.stringify({ keys: [jwk] }));
+const other = { ...jwk, kid: "k3", guilder_use: "attestations" };
+writeFileSync(file, JSON.stringify({ keys: [jwk, other] }));
 const keys = await Keys.load(file);
 const NOW = 1_800_000_000;
 
@@ -64,6 +65,7 @@ test("a signature has its time", async () => {
 
 test("an unknown key, fewer covered parts and no signature are refused", async () => {
   await assert.rejects(check(signed({ keyid: "k2" })), refused);
+  await assert.rejects(check(signed({ keyid: "k3" })), refused); // of attestations, not requests
   await assert.rejects(check(signed({ covered: '"@method"' })), refused);
   await assert.rejects(check({ ...signed(), headers: {} }), refused);
 });
