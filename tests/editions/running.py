@@ -60,7 +60,7 @@ class Running:
     log: list[str] = field(default_factory=list)
 
     def get(self, path: str) -> Answer:
-        return self._exchange("GET", path, None, {})
+        return self.exchange("GET", path, None, {})
 
     def ask(self, path: str, *items: Any, tenant: int = 7, key: SigningKey | None = KEY) -> Answer:
         """A batch, signed as the platform does (`key` None: not at all)."""
@@ -69,11 +69,12 @@ class Running:
         if key is not None:
             authority = urlsplit(self.url).netloc
             headers |= key.sign("POST", authority, path, body, int(time.time()))
-        return self._exchange("POST", path, body, headers)
+        return self.exchange("POST", path, body, headers)
 
-    def _exchange(
+    def exchange(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str]
     ) -> Answer:
+        """Send something and read what comes."""
         connection = HTTPConnection(urlsplit(self.url).netloc, timeout=10)
         try:
             connection.request(method, path, body, headers)
