@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -120,5 +122,37 @@ func TestTheWireRefusesWhatIsNoBatch(t *testing.T) {
 		if response.Header().Get("Guilder-Edition") != about.banner() {
 			t.Errorf("%.40q: no banner", text)
 		}
+	}
+}
+
+func TestTheGoldenVectorOfTheGuideHolds(t *testing.T) {
+	const kid = "5PZTL_z52kmjw9P1Fpwr-1n_ggkaRa5msioscY49waE"
+	file := filepath.Join(t.TempDir(), "keys.json")
+	jwks := `{"keys":[{"kty":"EC","crv":"P-256","kid":"` + kid + `",` +
+		`"x":"bUctKwGwDylx7_YZfmAx7eDNjmjdnLU2hczwJuZTyzA",` +
+		`"y":"HCn7caoNgpQxPqwZ6KJhJOjGabl3YEQI5t4SqMa2PAc"}]}`
+	if err := os.WriteFile(file, []byte(jwks), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	golden, err := loadKeys(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	item := `{"amount":{"amount":"%s","currency":"EUR"},"at":"2026-03-02T12:00:00Z",` +
+		`"operation":"book_transfer","product":"current"}`
+	body := fmt.Sprintf(`{"items":[`+item+`,`+item+`],"tenant":7}`, "1000.00", "1e3")
+	address := "http://pricing.company-x.example/pricing/v1/quotes"
+	request := httptest.NewRequest("POST", address, strings.NewReader(body))
+	request.Header.Set("Content-Digest", "sha-256=:8LtBd/lrj5OWr8t6G969gX4zSgaf/gdyTZSp766r/nI=:")
+	request.Header.Set("Signature-Input", `guilder=(`+covered+`);created=1800000000`+
+		`;expires=1800000030;keyid="`+kid+`";alg="ecdsa-p256-sha256"`)
+	request.Header.Set("Signature", "guilder=:s/tPs+Po9hXJsG8PtGWcxowusYaUlGN3AHDybm3eTh2eFs+"+
+		"qUqL2YR1VHVtUw9d6QkSoYUFNt5S25SGnEEwMNg==:")
+	if err := verify(request, []byte(body), golden, now); err != nil {
+		t.Error(err)
+	}
+	request.URL.Path = "/pricing/v1/quote"
+	if verify(request, []byte(body), golden, now) == nil {
+		t.Error("another path holds")
 	}
 }

@@ -12,7 +12,7 @@ from base64 import b64encode
 import click
 import pytest
 from click.testing import CliRunner
-from guilder.chassis.signature import content_digest, holds, verify
+from guilder.chassis.signature import BadSignature, content_digest, verify
 
 from guilder.cli import main
 from guilder.contracts.edition import MANIFEST, SIGNED
@@ -93,16 +93,11 @@ def test_the_golden_vector_holds_and_is_made_as_described():
     assert (label, base) == ("guilder", named("base"))
     (jwk,) = json.loads(named("key"))["keys"]
     assert {name: jwk[name] for name in KEY.public_jwk()} == KEY.public_jwk()
-    verify(
-        jwk,
-        method=method,
-        authority=headers["host"],
-        path=path,
-        headers=headers,
-        body=body,
-        now=AT,
-    )
-    assert not holds(jwk, base.encode() + b"\n", b"\0" * 64)
+    where = {"method": method, "authority": headers["host"], "path": path, "headers": headers}
+    verify(jwk, **where, body=body, now=AT)
+    for wrong in ({"body": body + b" ", "now": AT}, {"body": body, "now": AT + 30}):
+        with pytest.raises(BadSignature):
+            verify(jwk, **where, **wrong)
 
 
 def test_the_golden_vector_holds_for_an_edition_in_python(tmp_path):

@@ -69,3 +69,34 @@ test("an unknown key, fewer covered parts and no signature are refused", async (
   await assert.rejects(check(signed({ covered: '"@method"' })), refused);
   await assert.rejects(check({ ...signed(), headers: {} }), refused);
 });
+
+test("the golden vector of the guide holds", async () => {
+  const item = (amount: string) =>
+    `{"amount":{"amount":"${amount}","currency":"EUR"},"at":"2026-03-02T12:00:00Z",` +
+    '"operation":"book_transfer","product":"current"}';
+  const golden = join(mkdtempSync(join(tmpdir(), "keys-")), "keys.json");
+  const kid = "5PZTL_z52kmjw9P1Fpwr-1n_ggkaRa5msioscY49waE";
+  const point = {
+    x: "bUctKwGwDylx7_YZfmAx7eDNjmjdnLU2hczwJuZTyzA",
+    y: "HCn7caoNgpQxPqwZ6KJhJOjGabl3YEQI5t4SqMa2PAc",
+  };
+  writeFileSync(golden, JSON.stringify({ keys: [{ kty: "EC", crv: "P-256", kid, ...point }] }));
+  const request = {
+    method: "POST",
+    path: "/pricing/v1/quotes",
+    body: Buffer.from(`{"items":[${item("1000.00")},${item("1e3")}],"tenant":7}`),
+    headers: {
+      host: "pricing.company-x.example",
+      "content-digest": "sha-256=:8LtBd/lrj5OWr8t6G969gX4zSgaf/gdyTZSp766r/nI=:",
+      "signature-input":
+        'guilder=("@method" "@authority" "@path" "content-digest");created=1800000000' +
+        `;expires=1800000030;keyid="${kid}";alg="ecdsa-p256-sha256"`,
+      signature:
+        "guilder=:s/tPs+Po9hXJsG8PtGWcxowusYaUlGN3AHDybm3eTh2eFs+qUqL2YR1VHVtUw9d6QkSoYUFNt5S25SGn" +
+        "EEwMNg==:",
+    },
+  };
+  const known = await Keys.load(golden);
+  await verify(request, known, NOW * 1000);
+  await assert.rejects(verify({ ...request, path: "/pricing/v1/quote" }, known, NOW * 1000));
+});
