@@ -17,8 +17,8 @@ async def add(tx: Tx, queue: list[Outgoing], most: int) -> None:
         "INSERT INTO delivery (tenant, id, channel, recipient, person, sealed, url, topic,"
         " order_key, about, subject, text, state, attempts, refused, most, next_at, created_at)"
         " SELECT q.*, 'queued', 0, false, $13, $14, $14 FROM unnest($1::int[], $2::uuid[],"
-        " $3::text[], $4::uuid[], $5::uuid[], $6::bytea[], $7::text[], $8::text[], $9::text[], $10::uuid[],"
-        " $11::text[], $12::text[]) AS q ON CONFLICT DO NOTHING",
+        " $3::text[], $4::uuid[], $5::uuid[], $6::bytea[], $7::text[], $8::text[], $9::text[],"
+        " $10::uuid[], $11::text[], $12::text[]) AS q ON CONFLICT DO NOTHING",
         [o.tenant for o in queue],
         [o.id for o in queue],
         [o.channel for o in queue],
