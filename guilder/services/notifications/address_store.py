@@ -87,14 +87,25 @@ async def forget(tx: Tx, tenant: int, person: UUID) -> list[UUID]:
     return [row["principal"] for row in rows]
 
 
-async def confirmed(tx: Tx, tenants: list[int], principals: list[UUID] | None) -> list[Any]:
-    """Confirmed addresses of these principals of tenants, or of everybody there."""
+async def confirmed(tx: Tx, tenants: list[int], principals: list[UUID]) -> list[Any]:
+    """Confirmed addresses of these principals of these tenants."""
     return await tx.fetch(
         "SELECT tenant, principal, person, sealed, unsubscribed FROM address"
-        " WHERE tenant=ANY($1) AND sealed IS NOT NULL"
-        " AND ($2::uuid[] IS NULL OR principal=ANY($2)) ORDER BY tenant, principal",
+        " WHERE tenant=ANY($1) AND principal=ANY($2) AND sealed IS NOT NULL",
         tenants,
         principals,
+    )
+
+
+async def confirmed_after(tx: Tx, tenant: int, after: UUID | None, limit: int) -> list[Any]:
+    """Confirmed addresses of a tenant by principal, after one."""
+    return await tx.fetch(
+        "SELECT tenant, principal, person, sealed, unsubscribed FROM address WHERE tenant=$1"
+        " AND sealed IS NOT NULL AND ($2::uuid IS NULL OR principal>$2)"
+        " ORDER BY principal LIMIT $3",
+        tenant,
+        after,
+        limit,
     )
 
 

@@ -38,7 +38,7 @@ def build(parts: Parts) -> Built:
     label = parts.calls.bindings.stock("notifications").label
     client = parts.client(Notifications)
     engine = Engine(parts.store, client, stock, label, sealer, settings.patience)
-    parts.store.farewells += [outbound.close, lookups.close]
+    parts.store.farewells.append(outbound.close)
     tries = settings.attempts
     deeds = {"notice.due": deliver_notice(parts.store, registry, tries)}
     followers = [

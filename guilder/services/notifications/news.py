@@ -2,21 +2,24 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from guilder.chassis.store import Tx
+from guilder.chassis.store import Store, Tx
 from guilder.contracts.notifications.deliveries import subscription
 from guilder.services.notifications import address_store, delivery_store, webhook_store
 from guilder.services.notifications.delivery import Outgoing, copy_id
+
+PAGE: Final = 1_000
+"""People who are written to in one commit."""
 
 
 @dataclass(frozen=True)
 class News:
     """Something that subscribers of a tenant are told.
 
-    `to`: the principals whose mail it is; None = everybody's. Endpoints get `body`, a JSON
-    document; people `subject` and `text`.
+    `to`: the principals whose business it is. Endpoints get `body`, a JSON document; people
+    `subject` and `text`.
     """
 
     tenant: int
@@ -27,7 +30,7 @@ class News:
     subject: str
     text: str
     body: str
-    to: frozenset[UUID] | None = None
+    to: frozenset[UUID] = frozenset()
 
 
 async def tell_outside(tx: Tx, news: Sequence[News], attempts: int) -> None:
@@ -35,16 +38,30 @@ async def tell_outside(tx: Tx, news: Sequence[News], attempts: int) -> None:
     if not news:
         return
     tenants = sorted({piece.tenant for piece in news})
-    named = [piece.to for piece in news]
-    principals = None if None in named else sorted({p for to in named if to for p in to})
+    principals = sorted({principal for piece in news for principal in piece.to})
     endpoints = await webhook_store.in_use(tx, tenants)
     addresses = await address_store.confirmed(tx, tenants, principals)
     posts, mails = _by_tenant(endpoints), _by_tenant(addresses)
     queue: list[Outgoing] = []
     for piece in news:
         queue += _posts(piece, posts.get(piece.tenant, ()))
-        queue += _mails(piece, mails.get(piece.tenant, ()))
+        named = [row for row in mails.get(piece.tenant, ()) if row["principal"] in piece.to]
+        queue += _mails(piece, named)
     await delivery_store.add(tx, queue, attempts)
+
+
+async def tell_everyone(database: Store, piece: News, attempts: int) -> None:
+    """The same for everybody with an address in the tenant, in pages, each its own commit."""
+    async with database.tx(piece.tenant) as tx:
+        await tell_outside(tx, [piece], attempts)
+    after: UUID | None = None
+    while True:
+        async with database.tx(piece.tenant) as tx:
+            rows = await address_store.confirmed_after(tx, piece.tenant, after, PAGE)
+            await delivery_store.add(tx, _mails(piece, rows), attempts)
+        if len(rows) < PAGE:
+            return
+        after = rows[-1]["principal"]
 
 
 def _by_tenant(rows: Iterable[Any]) -> dict[int, list[Any]]:
@@ -89,6 +106,5 @@ def _mails(piece: News, addresses: Iterable[Any]) -> list[Outgoing]:
             sealed=bytes(row["sealed"]),
         )
         for row in addresses
-        if (piece.to is None or row["principal"] in piece.to)
-        and subscription(piece.topic) not in row["unsubscribed"]
+        if subscription(piece.topic) not in row["unsubscribed"]
     ]

@@ -14,7 +14,7 @@ from guilder.contracts.registry.v1 import Registry, TenantNumber
 from guilder.contracts.registry.windows import Notice, NoticeId
 from guilder.services.notifications import address_store, delivery_store, store
 from guilder.services.notifications.delivery import event_id
-from guilder.services.notifications.news import News, tell_outside
+from guilder.services.notifications.news import News, tell_everyone, tell_outside
 from guilder.services.notifications.wording import (
     PAYMENTS,
     body,
@@ -48,8 +48,7 @@ def deliver_notice(database: Store, registry: Registry, attempts: int) -> Deed:
         for tenant in written_to:
             if notice.tenant in (PLATFORM, tenant):
                 news = await _news_of(notice, event, tenant, registry)
-                async with database.tx(tenant) as tx:
-                    await tell_outside(tx, [news], attempts)
+                await tell_everyone(database, news, attempts)
 
     return deed
 

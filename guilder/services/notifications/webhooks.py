@@ -84,7 +84,7 @@ class WebhookDesk(v1.Notifications):
         except AddressRefused as refused:
             raise AddressRefused(refused.detail, at="$.url") from None
         except (OSError, TimeoutError):
-            pass  # a name without an address leads nowhere yet
+            pass  # a name without an address leads nowhere yet; each post judges it again
         return str(url)
 
     async def webhooks(self, ctx: Context, request: Nothing) -> Webhooks:

@@ -16,6 +16,7 @@ from outside import Endpoint, open_desk
 from starlette.applications import Starlette
 
 from guilder.chassis.call import callers
+from guilder.chassis.metrics import ProcessMetrics
 from guilder.chassis.process import Built, Process
 from guilder.chassis.serve import service_routes
 from guilder.chassis.testing import CALL_KEYS, make_bank, new_id, somebody
@@ -240,6 +241,36 @@ async def test_two_processes_send_each_delivery_once(direct_desk, endpoint):
     )
     await asyncio.gather(parts.round(), other.round())
     assert sorted(endpoint.ids) == sorted(map(str, sent))
+
+
+async def test_what_waits_and_what_fails_is_measured(direct_desk, endpoint):
+    desk = direct_desk
+
+    def measured():
+        families = ProcessMetrics(desk.world.process).collect()
+        ours = [f for f in families if f.name.startswith("guilder_notifications_")]
+        return {
+            (sample.name, sample.labels.get("kind")): sample.value
+            for family in ours
+            for sample in family.samples
+        }
+
+    await desk.engine.look()
+    before = measured()
+    endpoint.status = 500
+    await desk.queue(await desk.register(endpoint))
+    await desk.engine.round()
+    desk.clock.move(seconds=7)
+    await desk.engine.look()
+    after = measured()
+
+    def grew(name, kind=None):
+        return after[name, kind] - before.get((name, kind), 0)
+
+    assert grew("guilder_notifications_failures_total", "http-5xx") == 1
+    assert grew("guilder_notifications_attempts_total") == 1
+    assert grew("guilder_notifications_queued") == 1
+    assert after["guilder_notifications_oldest_seconds", None] >= 7
 
 
 # ── crashes ──────────────────────────────────────────────────────────────────────────────────

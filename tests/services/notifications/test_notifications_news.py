@@ -13,6 +13,7 @@ from guilder.contracts.declare import Event
 from guilder.contracts.errors import Unavailable
 from guilder.contracts.notifications.addresses import ChooseTopics
 from guilder.contracts.registry.v1 import Registry, TenantNumber
+from guilder.services.notifications import news
 from guilder.services.notifications.reactions import deliver_notice, tell_payments
 
 AT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -154,6 +155,20 @@ async def test_maintenance_is_told_to_everyone_who_wants_to_hear_of_it(direct_de
     }
     assert len(await desk.inbox()) == 1
     assert who.principal.id in {d.recipient for d in await desk.listed(about=notice.window)}
+
+
+async def test_many_people_are_told_in_pages(direct_desk, smtp, monkeypatch):
+    desk = direct_desk
+    people = [await desk.person(smtp, f"p{n}@example.com") for n in range(4)]
+    monkeypatch.setattr(news, "PAGE", 2)
+    notice = a_notice(tenant=desk.tenant)
+    desk_of = Notices(notice)
+    desk_of.tenant_by_number = desk.world.client(Registry).tenant_by_number
+    deed = deliver_notice(desk.engine.store, desk_of, 12)
+    for _ in range(2):
+        await deed(of_notice(notice))
+    listed = await desk.listed(about=notice.window)
+    assert sorted(d.recipient for d in listed) == sorted(who.principal.id for who in people)
 
 
 async def test_a_notice_to_the_platform_reaches_the_tenants_that_are_written_to(
