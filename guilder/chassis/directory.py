@@ -4,6 +4,7 @@ A process that does not hear goes on with what it heard last, and says that it i
 """
 
 import time
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -13,7 +14,7 @@ from guilder.chassis.clock import Clock
 from guilder.chassis.events import SYSTEM
 from guilder.chassis.logs import named
 from guilder.contracts.context import PLATFORM, Context
-from guilder.contracts.registry.v1 import Directory, DirectoryQuery, Registry
+from guilder.contracts.registry.v1 import Bound, Directory, DirectoryQuery, Registry
 
 log = structlog.get_logger()
 
@@ -22,6 +23,9 @@ WAIT_MS = 2_000
 
 GRACE_S = 1.0
 """How long past that an answer may take."""
+
+PAGE_S = 5.0
+"""How long one page of many may take; a process that starts reads the whole directory."""
 
 STALE_S = 5.0
 """A process that has heard nothing for so long is stale."""
@@ -64,8 +68,21 @@ class DirectoryFollower:
         answer = await self._registry.directory(ctx, query)
         self.heard = self._clock.monotonic()
         if answer.generation != self.latest.generation:
-            self._bindings.replace(answer.bindings)
-            self.latest = answer
+            bound = answer.bindings + await self._other_pages(answer.next)
+            self._bindings.apply(bound, answer.ended, answer.whole)
+            # its lines are in `bindings`, and there can be many
+            self.latest = msgspec.structs.replace(answer, bindings=[], ended=[], next=None)
+
+    async def _other_pages(self, after: UUID | None) -> list[Bound]:
+        """The rest of a whole directory. What changes meanwhile, the next question tells."""
+        bound: list[Bound] = []
+        while after is not None:
+            ctx = msgspec.structs.replace(_CTX, deadline=time.monotonic() + PAGE_S)
+            page = await self._registry.directory(ctx, DirectoryQuery(known=-1, after=after))
+            self.heard = self._clock.monotonic()
+            bound += page.bindings
+            after = page.next
+        return bound
 
     async def begin(self) -> None:
         """Hear once before anything is served; without an answer, go on knowing nothing."""

@@ -288,7 +288,7 @@ class Screening(Contract, name="screening", version="1.0.0-draft", kind="decisio
         four_eyes=True,
         problems=(UnknownCase, CaseDecided),
     )
-    async def release(self, ctx: Context, request: DecideCase) -> DecidedCase:
+    async def release_case(self, ctx: Context, request: DecideCase) -> DecidedCase:
         """Let the payment go on: nobody of the list is meant; somebody else has to agree."""
         raise NotImplementedError
 

@@ -124,6 +124,18 @@ async def in_time(tx: Tx, limit: int) -> list[Any]:
     )
 
 
+async def latest(tx: Tx, contract: str, edition: str, version: str, url: str) -> Any:
+    """The row that speaks, or spoke, longest for exactly this, also where it is over; or None."""
+    return await tx.row(
+        "SELECT * FROM attestation WHERE contract=$1 AND edition=$2 AND version=$3 AND url=$4"
+        " ORDER BY expires_at DESC, id DESC LIMIT 1",
+        contract,
+        edition,
+        version,
+        url,
+    )
+
+
 async def page(tx: Tx, query: AttestationQuery) -> list[Any]:
     """Attestations, newest first, one more than the page holds."""
     return await tx.fetch(

@@ -11,6 +11,7 @@ from guilder.services.registry.conformance import WORK_SECONDS, Editions
 from guilder.services.registry.maintenance import SWEEP_SECONDS
 from guilder.services.registry.manifest import AskEdition
 from guilder.services.registry.notary import Notary, fresh_key
+from guilder.services.registry.observations import FORGET_SECONDS
 from guilder.services.registry.release import ask_release
 from guilder.services.registry.service import RegistryService
 from guilder.services.registry.settings import RegistrySettings
@@ -38,4 +39,5 @@ def build(parts: Parts) -> Built:
     )
     service = RegistryService(parts.store, parts.once, access, ask_release, rules, editions)
     sweeps = [Sweep(SWEEP_SECONDS, service.sweep), Sweep(WORK_SECONDS, service.work)]
+    sweeps.append(Sweep(FORGET_SECONDS, service.forget))
     return Built(service, sweeps=sweeps)

@@ -3,10 +3,12 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from guilder.chassis.wire import Address, Wire
 from guilder.contracts.catalogue import all_contracts
+from guilder.contracts.declare import Kind
 from guilder.contracts.errors import InvalidRequest, Unavailable
 from guilder.contracts.registry import v1
 
@@ -18,6 +20,12 @@ ONE_FOR_ALL: Final = {
     "ledger": "its books have one writer",
 }
 """Contracts that no tenant is moved with, and why."""
+
+CLOSED_ALONE: Final = {"screening": "an edition that fails must not be a way around the lists"}
+"""Decisions that nobody else may make where the edition does not, and why."""
+
+FARTHEST: Final = timedelta(days=366)
+"""How far ahead a binding may begin."""
 
 LONGEST_PATH: Final = 100
 """The longest path of a socket; operating systems take 103 to 107 bytes."""
@@ -32,19 +40,41 @@ AskRelease = Callable[[Address], Awaitable[Served]]
 """Asks the process at an address; ReleaseUnreachable when it does not say."""
 
 
-def check(request: v1.Bind) -> Address:
-    """The address, if this may be bound at all; says why not."""
+def check(request: v1.Bind) -> None:
+    """Whether this may be bound at all, wherever it is; the problem says why not."""
     contract = all_contracts().get(request.contract)
     if contract is None:
         raise v1.UnknownContract(f"no contract {request.contract}", at="$.contract")
     if reason := ONE_FOR_ALL.get(request.contract):
         raise v1.NotBindable(f"{request.contract}: {reason}", at="$.contract")
-    if request.edition != "A":
-        raise v1.ForeignEdition(f"edition {request.edition} has no attestation", at="$.edition")
-    if request.on_failure == "fallback" and contract.contract_kind != "decision":
-        kind = contract.contract_kind
-        raise v1.FallbackImpossible(f"{request.contract} is a {kind}", at="$.on_failure")
-    return read_address(request.address)
+    if request.edition != "A" and not any(o.replaceable for o in contract.operations().values()):
+        raise v1.NotReplaceable(f"{request.contract} has nothing to replace", at="$.contract")
+    _check_mode(request, contract.contract_kind)
+
+
+def _check_mode(request: v1.Bind, kind: Kind) -> None:
+    name = request.contract
+    if request.mode != "live" and kind != "decision":
+        raise v1.LiveOnly(f"{name} is a {kind}", at="$.mode")
+    if (request.mode == "canary") != (request.share is not None):
+        raise InvalidRequest("a canary has a share, and nothing else has", at="$.share")
+    if request.on_failure == "closed":
+        return
+    if kind != "decision":
+        raise v1.FallbackImpossible(f"{name} is a {kind}", at="$.on_failure")
+    if reason := CLOSED_ALONE.get(name):
+        raise v1.FallbackImpossible(f"{name}: {reason}", at="$.on_failure")
+    if request.mode == "shadow":
+        raise InvalidRequest("nobody waits for a shadow: it has no fallback", at="$.on_failure")
+
+
+def check_beginning(begins: datetime | None, now: datetime) -> None:
+    """BindingTimes unless a binding may begin then."""
+    if begins is not None and not now < begins <= now + FARTHEST:
+        raise v1.BindingTimes(
+            f"{begins.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC is past, or over a year ahead",
+            at="$.begins",
+        )
 
 
 def read_address(text: str) -> Address:
@@ -62,7 +92,12 @@ def read_address(text: str) -> Address:
     return address
 
 
-def compare(request: v1.Bind, served: Served) -> None:
+async def check_release(request: v1.Bind, ask: AskRelease) -> None:
+    """Ask what listens at the address of a release of ours (edition A) whether it is that."""
+    _compare(request, await ask(read_address(request.address)))
+
+
+def _compare(request: v1.Bind, served: Served) -> None:
     """WrongRelease unless the process says that it is what is to be bound."""
     found = served.get(request.contract)
     if found is None:

@@ -11,10 +11,11 @@ from guilder.contracts.context import PLATFORM, Context
 from guilder.contracts.declare import EventPage, EventQuery, Finding, Nothing, SelfCheck
 from guilder.contracts.errors import Forbidden, Problem
 from guilder.contracts.registry import v1
-from guilder.services.registry import bank, binding_store, bindings, store
+from guilder.services.registry import bank, binding_store, directory, store
 from guilder.services.registry.bindings import BindingDesk
 from guilder.services.registry.conformance import ConformanceDesk, Editions
-from guilder.services.registry.maintenance import Maintenance, open_windows, switches
+from guilder.services.registry.maintenance import Maintenance
+from guilder.services.registry.observations import ObservationDesk
 from guilder.services.registry.release import AskRelease
 from guilder.services.registry.window import Rules
 
@@ -24,9 +25,9 @@ RESERVED = {"platform"}
 MAX_NUMBER = 2**31 - 1
 
 
-class RegistryService(Maintenance, ConformanceDesk, BindingDesk):
+class RegistryService(Maintenance, ConformanceDesk, ObservationDesk, BindingDesk):
     """Tenants. Bindings are in `bindings.py`, planned downtime in `maintenance.py`, runs of
-    conformance suites in `conformance.py`.
+    conformance suites in `conformance.py`, what was seen of bindings in `observations.py`.
     """
 
     def __init__(
@@ -84,25 +85,13 @@ class RegistryService(Maintenance, ConformanceDesk, BindingDesk):
         left = request.wait_ms / 1000
         while True:
             async with self.store.tx(PLATFORM) as tx:
-                generation = await binding_store.generation(
-                    tx
-                )  # first: the lists may be newer, not older
+                generation = await binding_store.generation(tx)  # first: lists may be newer
                 if generation != request.known:
-                    return await self._directory(tx, generation)
+                    return await directory.directory(tx, generation, request)
             if left <= 0 or self.store.leaving:
-                return v1.Directory(generation=generation, bindings=[])
+                return v1.Directory(generation=generation, bindings=[], whole=False)
             await self.store.wait_news(min(left, POLL_SECONDS))
             left -= POLL_SECONDS
-
-    @staticmethod
-    async def _directory(tx: Tx, generation: int) -> v1.Directory:
-        bindings = [v1.Bound(**dict(row)) for row in await binding_store.in_force(tx)]
-        return v1.Directory(
-            generation=generation,
-            bindings=bindings,
-            windows=await open_windows(tx),
-            read_only=await switches(tx),
-        )
 
     async def events(self, ctx: Context, request: EventQuery) -> EventPage:
         """Serve the log."""
@@ -112,8 +101,8 @@ class RegistryService(Maintenance, ConformanceDesk, BindingDesk):
         """Hold tenants, bindings in force and attestations against the rules they were made by."""
         async with self.store.tx(PLATFORM) as tx:
             rows = await store.all_tenants(tx)
-            bound, findings = await bindings.findings(tx)
             attested, altered = await self.attestation_findings(tx)
+        bound, findings = await directory.findings(self.store)
         findings += altered
         for row in rows:
             problem = await asyncio.to_thread(_first_fault, _tenant(row))

@@ -1,9 +1,10 @@
 """What tests of bindings need: operators, an approved binding, a release that says what it is."""
 
 from contextlib import contextmanager
+from datetime import UTC, timedelta
 
 from guilder.chassis.contract import convert, plain
-from guilder.chassis.testing import operator, somebody
+from guilder.chassis.testing import new_id, operator, somebody
 from guilder.contracts.access import v1 as access
 from guilder.contracts.context import PLATFORM
 from guilder.contracts.errors import Problem
@@ -78,3 +79,37 @@ async def end(world, record, who=None):
     )
     await world.settle()
     return ended
+
+
+async def rollback(world, record):
+    done = await world.public(v1.Registry).rollback(
+        operator().ctx(), v1.BindingId(binding_id=record.id)
+    )
+    await world.settle()
+    return done
+
+
+def saying(world, version="1.1.0", contract="pricing"):
+    return answering(world, [(contract, ("A", version))])
+
+
+def soon(world, **ahead):
+    return world.clock.now().astimezone(UTC) + timedelta(**ahead)
+
+
+class Approving(access.Access):
+    """Somebody approved everything that is asked after."""
+
+    def __init__(self):
+        self.hashes, self.approver = {}, new_id()
+
+    async def approved_input(self, ctx, request):
+        return access.ApprovedInput(
+            id=request.proposal_id,
+            operation="registry.bind",
+            input="",
+            hash=self.hashes[request.proposal_id],
+            state="approved",
+            proposer=operator().principal,
+            approver=self.approver,
+        )

@@ -222,7 +222,7 @@ async def test_the_directory_waits_for_the_next_generation(world):
     registry, ctx = world.client(v1.Registry), operator().ctx()
     number = await change(world)
     quiet = await registry.directory(ctx, v1.DirectoryQuery(known=number, wait_ms=50))
-    assert quiet == v1.Directory(generation=number, bindings=[])
+    assert quiet == v1.Directory(generation=number, bindings=[], whole=False)
     query = v1.DirectoryQuery(known=number, wait_ms=20_000)
     waiting = asyncio.create_task(registry.directory(ctx, query))
     await asyncio.sleep(0.05)
