@@ -83,12 +83,12 @@ def read(fields: dict[str, Any], kind: Any, as_json: bool) -> Any:
         fail(problem, as_json)
 
 
-def next_step(proposal: Proposal) -> str:
-    """What to do with a proposal, for people."""
+def next_step(proposal: Proposal, command: str = "proposal") -> str:
+    """What to do with a proposal, for people; `command` is the one that approves it."""
     return (
         f"proposed as {proposal.id}; another operator approves it until"
         f" {proposal.expires_at:%Y-%m-%d %H:%M} UTC:\n"
-        f"  guilder proposal approve {proposal.id} --as LOGIN"
+        f"  guilder {command} approve {proposal.id} --as LOGIN"
     )
 
 

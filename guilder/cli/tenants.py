@@ -5,11 +5,14 @@ from typing import Any
 
 import click
 
+from guilder.cli.bindings import sentence
 from guilder.cli.platform import Platform, data_option, json_option, show, with_platform
+from guilder.cli.tables import table
 from guilder.contracts.access.v1 import Access, GrantRole
 from guilder.contracts.declare import Nothing
 from guilder.contracts.identity.v1 import CreatePerson, Identity, Mint
-from guilder.contracts.registry.v1 import CreateTenant, Registry, Tenant
+from guilder.contracts.registry.reports import ServiceMap
+from guilder.contracts.registry.v1 import CreateTenant, Registry, Tenant, WhichTenant
 
 
 @click.group()
@@ -92,23 +95,53 @@ def list_command(data: Path, as_json: bool) -> None:
 @data_option
 @json_option
 def show_command(slug: str, data: Path, as_json: bool) -> None:
-    """Show a tenant and which edition serves each contract for it.
+    """Show all that serves a tenant: versions, bindings, how they do, what is planned.
 
     Example: guilder tenant show nordbank
     """
 
     async def work(platform: Platform) -> Any:
         found = await platform.tenant(slug)
-        bound = await platform.client(Registry).bindings(platform.ctx(found.number), Nothing())
-        return found, bound.items
+        registry = platform.client(Registry)
+        return found, await registry.service_map(platform.ctx(), WhichTenant(slug=slug))
 
-    found, bound = with_platform(data, as_json, work)
-    lines = [
+    found, served = with_platform(data, as_json, work)
+    text = "\n".join([*_particulars(found), *_served(served)])
+    show({"tenant": found, "service_map": served}, as_json, text)
+
+
+def _particulars(found: Tenant) -> list[str]:
+    return [
         f"{found.slug} (number {found.number}): {found.name}, {found.state}",
         f"bank code {found.bank_code}, BIC {found.bic}, {found.currency}, {found.zone}",
-        *(f"{line.contract:<12} {line.edition}.{line.version}" for line in bound),
     ]
-    show({"tenant": found, "bindings": bound}, as_json, "\n".join(lines))
+
+
+def _served(served: ServiceMap) -> list[str]:
+    """The table, and below it what is not as everywhere else."""
+    rows = [
+        [s.contract, f"{s.edition}.{s.version}", "" if s.edition == "A" else f"stock A.{s.stock}"]
+        for s in served.services
+    ]
+    lines = [table(["SERVICE", "SERVED BY", "INSTEAD OF"], rows)]
+    for service in served.services:
+        health = {line.binding: line for line in service.health}
+        now = [b for b in (service.live, service.canary, service.shadow) if b is not None]
+        for bound in [*now, *service.planned]:
+            lines.append(f"{sentence(bound)}: {bound.address}, binding {bound.id}")
+            if (seen := health.get(bound.id)) is not None:
+                lines.append(
+                    f"  last {seen.minutes} min: {seen.calls} calls, {seen.failures} failed,"
+                    f" {seen.mean_ms} ms on average, {seen.slowest_ms} ms at most"
+                )
+    if not any(service.differs for service in served.services):
+        lines.append("everything is stock")
+    for window in served.windows:
+        until = f"{window.begins_at:%Y-%m-%d %H:%M} to {window.ends_at:%H:%M} UTC"
+        lines.append(f"maintenance of {window.service or 'everything'}, {until}: {window.title}")
+    if served.read_only is not None:
+        lines.append(f"read-only since {served.read_only:%Y-%m-%d %H:%M} UTC")
+    return lines
 
 
 @click.command()

@@ -55,7 +55,7 @@ def test_wrong_arguments_end_with_a_sentence(argv, said):
 
 
 def test_a_wrong_value_is_named(platform):
-    bind = ("binding", "bind", "nordbank", "pricing", "one", "unix:/x")
+    bind = ("binding", "propose", "nordbank", "pricing=A.1", "--url", "unix:/x")
     done = guilder(*bind, data=platform.data, check=False)
     assert done.returncode == 1
     assert "at $.version" in done.stderr
