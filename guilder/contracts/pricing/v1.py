@@ -109,10 +109,15 @@ class TariffQuery(Request, frozen=True, kw_only=True):
 
 
 class Tariffs(Answer, frozen=True, kw_only=True):
-    """A page; pass `next` as `after`."""
+    """A page; pass `next` as `after`.
+
+    `priced_by` names the edition that prices for this tenant instead (`pricing B.1.0.0`); these
+    tariffs then count only where it is taken back, or falls back to stock. None = they count.
+    """
 
     items: list[Tariff]
     next: UUID | None
+    priced_by: str | None = None
 
 
 class Pricing(Contract, name="pricing", version="1.0.0-draft", kind="decision"):

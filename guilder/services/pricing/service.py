@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from guilder.chassis.bindings import Bindings
 from guilder.chassis.events import feed
 from guilder.chassis.idempotency import Once, local
 from guilder.chassis.store import Store, Tx
@@ -26,9 +27,9 @@ PAGE = 200
 class PricingService(v1.Pricing):
     """Fees and tariffs."""
 
-    def __init__(self, database: Store, once: Once) -> None:
-        """Needs nothing but its own database."""
-        self.store, self.once = database, once
+    def __init__(self, database: Store, once: Once, bindings: Bindings) -> None:
+        """Needs nothing but its own database; `bindings` say who prices for a tenant instead."""
+        self.store, self.once, self.bindings = database, once, bindings
 
     async def quote(self, calls: Batch[v1.Question]) -> Answers[v1.Quoted]:
         """Quote fees with one query for the whole batch."""
@@ -71,7 +72,9 @@ class PricingService(v1.Pricing):
                 tx, ctx.tenant, request.product, request.currency, request.after, limit + 1
             )
         following = found[limit - 1].id if len(found) > limit else None
-        return v1.Tariffs(items=found[:limit], next=following)
+        served = self.bindings.resolve(ctx.tenant, "pricing")
+        elsewhere = served.label if served.edition != "A" else None
+        return v1.Tariffs(items=found[:limit], next=following, priced_by=elsewhere)
 
     async def events(self, ctx: Context, request: EventQuery) -> EventPage:
         """Serve the log."""

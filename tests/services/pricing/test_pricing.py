@@ -7,12 +7,13 @@ import pytest
 
 from guilder.chassis.batch import one
 from guilder.chassis.contract import plain
-from guilder.chassis.testing import make_bank, somebody
+from guilder.chassis.testing import make_bank, new_id, somebody
 from guilder.contracts.access import v1 as access
 from guilder.contracts.context import Call
 from guilder.contracts.declare import Nothing
 from guilder.contracts.errors import Forbidden, InvalidRequest
 from guilder.contracts.pricing import v1
+from guilder.contracts.registry.v1 import Bound
 from guilder.contracts.values import Money
 
 FREE = v1.Tier()
@@ -68,6 +69,42 @@ async def test_tariffs_count_by_product_currency_tier_and_moment(world):
     rest = await pricing.tariffs(who.ctx(""), v1.TariffQuery(after=listed.next))
     assert {t.id for t in listed.items + rest.items} == {first.id, later.id}
     assert rest.next is None
+
+
+def bound(tenant, edition, mode="live"):
+    return Bound(
+        id=new_id(),
+        tenant=tenant,
+        contract="pricing",
+        edition=edition,
+        version="1.2.0",
+        address="unix:/run/x.sock" if edition == "A" else "https://fees.company-x.example",
+        mode=mode,
+        on_failure="closed",
+        generation=1,
+    )
+
+
+async def test_tariffs_say_who_prices_instead(world):
+    pricing, who = world.client(v1.Pricing), somebody(71_015)
+
+    async def priced_by(tenant=who.tenant):
+        return (await pricing.tariffs(somebody(tenant).ctx(""), v1.TariffQuery())).priced_by
+
+    assert await priced_by() is None
+    bindings, lines = world.process.bindings, []
+    for edition, mode, said in (
+        ("A", "live", None),  # a release of ours prices by these tariffs
+        ("B", "shadow", None),
+        ("B", "live", "pricing B.1.2.0"),
+    ):
+        line = bound(who.tenant, edition, mode)
+        bindings.apply([line], lines, whole=False)
+        lines = [line.id]
+        assert await priced_by() == said
+        assert await priced_by(71_016) is None
+    bindings.apply([], lines, whole=False)
+    assert await priced_by() is None
 
 
 async def test_of_two_from_the_same_moment_the_later_set_counts(direct):
