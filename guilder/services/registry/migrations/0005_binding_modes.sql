@@ -92,7 +92,7 @@ CREATE TABLE binding_slot (
 CREATE INDEX binding_slot_at ON binding_slot (at);
 SELECT protect('binding_slot');
 
--- Differences of a field together (no currency: ''), and the ways in which it differed, some of them.
+-- Differences of a field together (no currency: ''), and some of the ways in which it differed.
 CREATE TABLE binding_field (
   tenant int NOT NULL DEFAULT 0 CHECK (tenant = 0),
   binding uuid NOT NULL,
