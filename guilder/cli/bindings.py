@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -252,17 +252,21 @@ def end_command(binding_id: UUID, login: str | None, data: Path, as_json: bool) 
 def sentence(record: BindingRecord) -> str:
     """Which part a binding plays, from when or since when, or until when it did."""
     release = f"{record.contract} {record.edition}.{record.version}"
+    over = record.ended_reason == "withdrawn" or (
+        record.ended_at is not None and record.ended_at <= datetime.now(UTC)
+    )
+    serves, compared = ("served", "was") if over else ("serves", "is")
     part = {
-        "live": f"{release} serves {record.tenant}",
-        "canary": f"{release} serves {record.share} % of the principals of {record.tenant}",
-        "shadow": f"{release} is compared with who serves {record.tenant}",
+        "live": f"{release} {serves} {record.tenant}",
+        "canary": f"{release} {serves} {record.share} % of the principals of {record.tenant}",
+        "shadow": f"{release} {compared} compared with who serves {record.tenant}",
     }[record.mode]
-    begins = f"from {_time(record.bound_at)} on, generation {record.generation}"
     if record.ended_reason == "withdrawn":
-        return f"{part} never: it was taken back on {_time(record.ended_at)}"
+        return f"{part} never: taken back on {_time(record.ended_at)}"
     if record.ended_at is not None:
         return f"{part} until {_time(record.ended_at)} ({record.ended_reason or 'ended'})"
-    return f"{part} {begins}"
+    since = "since" if record.bound_at <= datetime.now(UTC) else "from"
+    return f"{part} {since} {_time(record.bound_at)}, generation {record.generation}"
 
 
 def _line(record: BindingRecord) -> list[str]:
@@ -316,6 +320,8 @@ def _rolled_back(done: RolledBack) -> str:
         lines.append(f"{done.withdrawn}, which was to follow, was taken back")
     if done.restored is not None:
         lines.append(sentence(done.restored))
+    elif done.ended.mode == "live" and done.ended.ended_reason == "rolled-back":
+        lines.append(f"stock {done.ended.contract} serves {done.ended.tenant} again")
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from guilder.cli.tables import table
 from guilder.contracts.access.v1 import Access, GrantRole
 from guilder.contracts.declare import Nothing
 from guilder.contracts.identity.v1 import CreatePerson, Identity, Mint
-from guilder.contracts.registry.reports import ServiceMap
+from guilder.contracts.registry.reports import ServedBy, ServiceMap
 from guilder.contracts.registry.v1 import CreateTenant, Registry, Tenant, WhichTenant
 
 
@@ -117,13 +117,21 @@ def _particulars(found: Tenant) -> list[str]:
     ]
 
 
+def _beside(service: ServedBy) -> str:
+    canary, shadow = service.canary, service.shadow
+    tried = [f"canary {canary.edition}.{canary.version} {canary.share} %"] if canary else []
+    tried += [f"shadow {shadow.edition}.{shadow.version}"] if shadow else []
+    tried += [f"planned {p.edition}.{p.version}" for p in service.planned]
+    return ", ".join(tried)
+
+
 def _served(served: ServiceMap) -> list[str]:
     """The table, and below it what is not as everywhere else."""
     rows = [
-        [s.contract, f"{s.edition}.{s.version}", "" if s.edition == "A" else f"stock A.{s.stock}"]
+        [s.contract, f"{s.edition}.{s.version}", f"A.{s.stock}" if s.live else "", _beside(s)]
         for s in served.services
     ]
-    lines = [table(["SERVICE", "SERVED BY", "INSTEAD OF"], rows)]
+    lines = [table(["SERVICE", "SERVED BY", "INSTEAD OF", "BESIDE IT"], rows)]
     for service in served.services:
         health = {line.binding: line for line in service.health}
         now = [b for b in (service.live, service.canary, service.shadow) if b is not None]

@@ -169,7 +169,7 @@ def served(platform, binding):
     """What `tenant show` says of pricing, for programs and for people."""
     shown = json.loads(guilder("tenant", "show", "nordbank", "--json", data=platform.data).stdout)
     text = guilder("tenant", "show", "nordbank", data=platform.data).stdout
-    assert "pricing A.1.1.0 serves nordbank from" in text
+    assert "pricing A.1.1.0 serves nordbank since" in text
     assert binding in text
     listed = guilder("binding", "list", data=platform.data).stdout
     assert "pricing A.1.1.0" in listed
