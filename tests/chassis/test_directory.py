@@ -1,7 +1,9 @@
 """Following the directory: what is kept, what is said of it, and how soon a change is noticed."""
 
 import asyncio
+from uuid import UUID
 
+import msgspec
 import pytest
 
 from guilder.chassis import directory
@@ -87,6 +89,51 @@ async def test_a_restored_registry_may_count_from_before():
     await follower.refresh()
     assert follower.latest.generation == ONE.generation
     assert bindings.resolve(8, "pricing").version == "1.0.0"
+
+
+def line(n, tenant, version="1.1.0"):
+    return msgspec.structs.replace(bound(tenant, version), id=UUID(int=n))
+
+
+def change(generation, *lines, ended=()):
+    gone = [UUID(int=n) for n in ended]
+    return v1.Directory(generation=generation, bindings=list(lines), whole=False, ended=gone)
+
+
+async def test_what_has_changed_is_taken_and_all_else_stays():
+    start = v1.Directory(generation=1, bindings=[line(1, 7), line(2, 8)])
+    follower, desk, bindings, _ = following(start, change(2, line(3, 9), ended=[1]), change(3))
+    for _ in range(3):
+        await follower.refresh()
+    versions = [bindings.resolve(tenant, "pricing").version for tenant in (7, 8, 9)]
+    assert versions == ["1.0.0", "1.1.0", "1.1.0"]
+    assert [query.known for query in desk.asked] == [-1, 1, 2]
+    assert follower.latest.bindings == [], "they are kept once"
+
+
+def page(generation, *lines, following=None):
+    after = following and UUID(int=following)
+    return v1.Directory(generation=generation, bindings=list(lines), next=after)
+
+
+async def test_a_whole_directory_is_put_together_before_anything_counts():
+    first, second, third = (
+        page(5, line(1, 7), following=1),
+        page(6, line(2, 8), following=2),
+        page(7, line(3, 9)),
+    )
+    follower, desk, bindings, _ = following(first, second, GONE, first, second, third, change(7))
+    with pytest.raises(Unavailable):
+        await follower.refresh()
+    assert bindings.resolve(7, "pricing").address is None
+    assert follower.latest.generation == -1
+    await follower.refresh()
+    assert {bindings.resolve(tenant, "pricing").version for tenant in (7, 8, 9)} == {"1.1.0"}
+    assert follower.latest.generation == 5, "what changed meanwhile is told next"
+    await follower.refresh()
+    after = [query.after and query.after.int for query in desk.asked]
+    assert after == [None, 1, 2, None, 1, 2, None]
+    assert desk.asked[-1].known == 5
 
 
 async def test_silence_makes_stale_and_changes_nothing():

@@ -27,7 +27,8 @@ class Directory(Answer, frozen=True, kw_only=True):
     Whoever knows this generation already gets empty lists. Else `bindings` are those that are in
     force or planned: all of them if it is `whole`, else those changed since what the caller knows,
     and `ended` are the ids of those that are over. A whole directory comes in pages while `next`
-    names one; it is that of the first page's generation. Windows and switches are always all.
+    names one; it is that of the first page's generation. Windows and switches are always all,
+    and stand on the first page.
     """
 
     generation: int

@@ -11,8 +11,8 @@ from guilder.contracts.registry.v1 import BindingQuery, EndReason
 MAX_BOUND = 120_000
 """How many bindings are in force or planned at most: every process keeps them all."""
 
-PAGE = 5_000
-"""How many lines one page of a whole directory holds."""
+PAGE = 2_000
+"""How many lines one page of a whole directory holds: a registry goes on with others in between."""
 
 MOST_CHANGES = 2_000
 """Whoever missed more changes gets the whole directory."""

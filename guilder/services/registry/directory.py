@@ -29,8 +29,8 @@ async def directory(tx: Tx, generation: int, query: v1.DirectoryQuery) -> v1.Dir
     return v1.Directory(
         generation=generation,
         bindings=[_bound(row) for row in page],
-        windows=await open_windows(tx),
-        read_only=await switches(tx),
+        windows=[] if query.after else await open_windows(tx),
+        read_only=[] if query.after else await switches(tx),
         whole=whole,
         ended=[] if whole else [row["id"] for row in rows if not row["left"]],
         next=page[-1]["id"] if whole and len(rows) > PAGE else None,
