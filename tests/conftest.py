@@ -36,6 +36,7 @@ SERVICES = [
     "ledger",
     "payments",
     "pricing",
+    "screening",
     "audit",
     "notifications",
 ]

@@ -22,6 +22,7 @@ from guilder.contracts.parties.v1 import Parties
 from guilder.contracts.payments.v1 import Payments
 from guilder.contracts.pricing.v1 import Pricing
 from guilder.contracts.registry.v1 import Registry
+from guilder.contracts.screening.v1 import Screening
 from guilder.contracts.vault.v1 import Vault
 
 C = TypeVar("C", bound=Contract)
@@ -37,6 +38,7 @@ ALL: dict[str, type[Contract]] = {
         Ledger,
         Payments,
         Pricing,
+        Screening,
         Audit,
         Notifications,
     )

@@ -232,5 +232,6 @@ def fresh(bank: Bank) -> list[Probe]:
         ),
         probe("audit", "audit.entries", "GET", "/v1/audit-entries?limit=5", holds("items")),
         probe("inbox", "notifications.inbox", "GET", "/v1/inbox", holds("items")),
+        probe("cases", "screening.cases", "GET", "/v1/screening/cases", the_same("next", None)),
         probe("bindings", "registry.bindings", "GET", "/v1/bindings", holds("items")),
     ]

@@ -81,6 +81,16 @@ class KnownParty(Answer, frozen=True, kw_only=True):
     kind: Literal["person", "organisation"]
 
 
+class NamedParty(Answer, frozen=True, kw_only=True):
+    """What screening is told of a party; `country` is that of the address, where known."""
+
+    id: UUID
+    kind: Literal["person", "organisation"]
+    name: Name
+    birth_date: Annotated[date | None, Personal()]
+    country: str | None
+
+
 class EraseParty(Request, frozen=True, kw_only=True):
     """Erase the personal data of a party, with a reason (not about the person)."""
 
@@ -150,4 +160,9 @@ class Parties(Contract, name="parties", version="1.0.0-draft"):
     @operation("POST /known-parties", command=False, deadline_ms=1_000, problems=(Erased,))
     async def known(self, calls: Batch[PartyId]) -> Answers[KnownParty]:
         """Tell another service whether parties exist, without their personal data."""
+        raise NotImplementedError
+
+    @operation("POST /party-names", command=False, deadline_ms=1_000, problems=(Erased,))
+    async def names(self, calls: Batch[PartyId]) -> Answers[NamedParty]:
+        """Tell payments whom a payment is between, so that both sides can be screened."""
         raise NotImplementedError

@@ -31,7 +31,19 @@ AccountRef = Annotated[str, msgspec.Meta(min_length=4, max_length=64)]
 Remittance = Annotated[str, msgspec.Meta(max_length=140), Personal()]
 Reason = Annotated[str, msgspec.Meta(min_length=3, max_length=200)]
 PaymentState = Literal["processing", "waiting", "booked", "refused"]
-Part = Literal["accounts", "access", "pricing", "registry", "vault", "ledger", "maintenance"]
+Part = Literal[
+    "accounts",
+    "access",
+    "pricing",
+    "parties",
+    "screening",
+    "check",
+    "registry",
+    "vault",
+    "ledger",
+    "maintenance",
+]
+"""What a payment can wait for; `check` is a person of the bank who looks at it."""
 
 
 class UnknownPayment(NotFound):
@@ -66,6 +78,14 @@ class QuoteInvalid(Refused):
     fix = "Ask for a new quote and pay within five minutes."
 
 
+class PaymentDeclined(Refused):
+    """The bank does not carry the payment out, and does not say why."""
+
+    code = "payment-declined"
+    title = "The bank does not carry out this payment"
+    fix = "Ask your bank about it."
+
+
 class BadRemittance(Refused):
     """The remittance holds characters that could deceive a reader."""
 
@@ -95,7 +115,7 @@ class QuoteRequest(Request, frozen=True, kw_only=True):
 class Decided(Answer, frozen=True, kw_only=True):
     """Which edition and version said what, under which binding generation."""
 
-    step: Literal["access", "pricing", "ledger"]
+    step: Literal["access", "pricing", "screening", "ledger"]
     by: str
     generation: int
     outcome: str
@@ -259,6 +279,7 @@ class Payments(Contract, name="payments", version="1.0.0-draft"):
             QuoteInvalid,
             BadRemittance,
             InsufficientFunds,
+            PaymentDeclined,
             Forbidden,
         ),
     )

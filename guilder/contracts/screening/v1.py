@@ -128,23 +128,27 @@ def _plain(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-class Suspect(Request, frozen=True, kw_only=True):
-    """A side of a payment that was checked, with the party whose personal data it is."""
+class Examined(Request, frozen=True, kw_only=True):
+    """Somebody who was checked, as a holder of the one account or the other, and the hits on him.
 
+    `party` is whose personal data it is: it is stored sealed with that party's key.
+    """
+
+    role: Literal["payer", "payee"]
     party: UUID
     side: Side
+    hits: list[Hit]
 
 
 class OpenCase(Request, frozen=True, kw_only=True):
     """A hit on a payment: who was checked, what was found, and which edition found it.
 
-    `screened_by` is its full version ("screening B.1.0.0"), `generation` that of the binding.
+    `sides` are all holders of both accounts, each once. `screened_by` is the edition's full
+    version ("screening B.1.0.0"), `generation` that of the binding.
     """
 
     payment_id: UUID
-    payer: Suspect
-    payee: Suspect
-    hits: Annotated[list[Hit], msgspec.Meta(min_length=1, max_length=50)]
+    sides: Annotated[list[Examined], msgspec.Meta(min_length=1, max_length=16)]
     basis: Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
     screened_by: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
     generation: Annotated[int, msgspec.Meta(ge=0)]
@@ -201,26 +205,18 @@ class CaseId(Request, frozen=True, kw_only=True):
     case_id: UUID
 
 
-class Examined(Answer, frozen=True, kw_only=True):
-    """A side as it was checked, and the hits on it."""
-
-    party: UUID
-    side: Side
-    hits: list[Hit]
-
-
 class Case(Answer, frozen=True, kw_only=True):
-    """A case with both sides and every hit explained.
+    """A case with everybody who was checked and every hit explained.
 
-    A side is null where the party was erased since, and so is `reason` with it. `approval` is the
-    proposal by which it was decided.
+    Of those who were erased since nothing is left but their number; `reason` goes with them where
+    they were hit. `approval` is the proposal by which it was decided.
     """
 
     id: UUID
     payment_id: UUID
     state: CaseState
-    payer: Examined | None
-    payee: Examined | None
+    sides: list[Examined]
+    erased: int
     basis: str
     screened_by: str
     generation: int
@@ -299,6 +295,6 @@ class Screening(Contract, name="screening", version="1.0.0-draft", kind="decisio
         four_eyes=True,
         problems=(UnknownCase, CaseDecided),
     )
-    async def confirm(self, ctx: Context, request: DecideCase) -> DecidedCase:
+    async def confirm_case(self, ctx: Context, request: DecideCase) -> DecidedCase:
         """Refuse the payment: the list means this party; somebody else has to agree."""
         raise NotImplementedError

@@ -12,6 +12,7 @@ from guilder.contracts.parties.v1 import Parties
 from guilder.contracts.payments.v1 import Payments
 from guilder.contracts.pricing.v1 import Pricing
 from guilder.contracts.registry.v1 import Registry
+from guilder.contracts.screening.v1 import Screening
 from guilder.contracts.vault.v1 import Vault
 from guilder.services.audit.reactions import take_down
 from guilder.services.audit.service import AuditService
@@ -27,6 +28,7 @@ SOURCES: list[type[Contract]] = [
     Payments,
     Pricing,
     Notifications,
+    Screening,
 ]
 """Whose logs are taken down: every line of `[events.audit]`."""
 

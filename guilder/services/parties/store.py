@@ -50,6 +50,17 @@ async def find_many(tx: Tx, wanted: list[tuple[int, UUID]]) -> dict[tuple[int, U
     return {(row["tenant"], row["id"]): row for row in rows}
 
 
+async def sealed_many(tx: Tx, wanted: list[tuple[int, UUID]]) -> dict[tuple[int, UUID], Any]:
+    """Whole rows of parties, by (tenant, id)."""
+    rows = await tx.fetch(
+        "SELECT p.* FROM unnest($1::int[], $2::uuid[]) AS w(tenant, id) CROSS JOIN LATERAL"
+        " (SELECT * FROM party WHERE tenant=w.tenant AND id=w.id OFFSET 0) p",
+        [w[0] for w in wanted],
+        [w[1] for w in wanted],
+    )
+    return {(row["tenant"], row["id"]): row for row in rows}
+
+
 async def page(
     tx: Tx,
     tenant: int,

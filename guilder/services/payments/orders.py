@@ -27,6 +27,7 @@ from guilder.contracts.vault.v1 import Erased
 from guilder.services.payments import store, waiting_store
 from guilder.services.payments.payment import (
     BACKOFF,
+    CHECK_PAUSE,
     DEFECT_PAUSE,
     OUTAGE_PAUSE,
     SETTLING,
@@ -205,9 +206,9 @@ class Orders:
         if isinstance(hindrance, Problem) and hindrance.final:
             attempt.asking = "ledger"
         log.info("waits", payment=str(attempt.id), part=attempt.asking, why=named(hindrance))
-        outage = not isinstance(hindrance, Internal)
+        most = DEFECT_PAUSE if isinstance(hindrance, Internal) else OUTAGE_PAUSE
         lease = SETTLING if attempt.asked_ledger else timedelta(0)
-        again = max(lease, pause(attempt.n, OUTAGE_PAUSE if outage else DEFECT_PAUSE))
+        again = max(lease, pause(attempt.n, CHECK_PAUSE if attempt.asking == "check" else most))
 
         async def work(tx: Tx) -> None:
             if await waiting_store.wait(tx, ctx.tenant, attempt, again):

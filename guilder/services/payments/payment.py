@@ -42,6 +42,9 @@ DEFECT_PAUSE = timedelta(seconds=60)
 OUTAGE_PAUSE = timedelta(seconds=3)
 """The same while a part does not answer at all: soon after it does, the payment ends."""
 
+CHECK_PAUSE = timedelta(minutes=5)
+"""The same while a person of the bank looks at it: the decision itself takes it up at once."""
+
 MAX_ATTEMPTS = 300
 """After so many attempts that ended with a defect of ours only a repeat of the order, or a person,
 goes on. A payment that waits is tried for ever."""
@@ -54,6 +57,9 @@ STUCK = timedelta(minutes=10)
 
 WAITS_LONG, HELD_LONG = timedelta(hours=4), timedelta(hours=24)
 """The same for one that waits for a part to answer, and for the end of planned maintenance."""
+
+CHECKED_LONG = timedelta(days=5)
+"""The same for one that a person of the bank is to look at."""
 
 QUOTE_HOLDS = timedelta(minutes=5)
 REPEATS_SHOWN = 20
@@ -84,6 +90,9 @@ _SILENT: dict[v1.Part, str] = {
     "accounts": "the accounts do not answer",
     "access": "who may pay from the account cannot be asked",
     "pricing": "what it costs cannot be asked",
+    "parties": "who pays whom cannot be asked",
+    "screening": "the check that every payment has to pass cannot be asked",
+    "check": "the bank checks it",
     "registry": "the bank's calendar cannot be asked",
     "vault": "the keys that protect its text cannot be had",
     "ledger": "the books do not answer",
@@ -125,6 +134,8 @@ class Attempt:
     """When an attempt before asked the ledger and got no answer; until FENCE has passed since and
     the books were read again, nothing may end as refused."""
     decisions: list["Said"] = field(default_factory=list)
+    screened: v1.Decided | None = None
+    """That screening let it through; once the ledger was asked, nobody is asked again."""
     lines: list[tuple[datetime, v1.What, str]] = field(default_factory=list)
 
     def go_on(self, left: Any) -> None:
@@ -133,6 +144,13 @@ class Attempt:
         broken_at = left["broken_at"]
         asked = [left["asked_at"], broken_at and broken_at + timedelta(seconds=LONGEST)]
         self.unsettled = max((at for at in asked if at is not None), default=None)
+        if left["screened_by"] is not None:
+            self.screened = v1.Decided(
+                step="screening",
+                by=left["screened_by"],
+                generation=left["screened_generation"],
+                outcome=left["screened_outcome"],
+            )
 
     def settled(self, looked_at: datetime) -> None:
         """The books hold nothing: when that is said late enough, nothing can come any more."""
@@ -210,7 +228,8 @@ def waits_for(row: Any) -> v1.WaitsFor | None:
     if row["since"] is None:
         return None
     part: v1.Part = row["part"]
-    again = "it goes on by itself afterwards" if row["hold"] else "it is tried again by itself"
+    after = row["hold"] or part == "check"
+    again = "it goes on by itself afterwards" if after else "it is tried again by itself"
     known = "nothing has been moved yet"
     if row["asked_at"] is not None:
         known = "the money may have been moved already, and is never moved twice"

@@ -29,6 +29,7 @@ from guilder.services.payments.orders import Held, Orders
 from guilder.services.payments.others import Others, unknown
 from guilder.services.payments.payment import Attempt
 from guilder.services.payments.provenance import decision, explain
+from guilder.services.payments.screen import Screen
 
 ACTIVITY_LINES = 1000
 Eye = Literal["all", "creditor", "nothing"]
@@ -43,10 +44,12 @@ class PaymentsService(v1.Payments):
         once: Once,
         sealer: Sealer,
         others: Others,
+        screen: Screen,
         held: Held,
     ) -> None:
-        """`sealer` seals orders and remittances; `others` are the services asked."""
+        """`sealer` seals orders and remittances; `others` and `screen` ask other services."""
         self.store, self.once, self.others, self.sealer = database, once, others, sealer
+        self.screen = screen
         operations = self.operations()
         self.orders = Orders(
             once,
@@ -73,7 +76,7 @@ class PaymentsService(v1.Payments):
     async def _pay(
         self, attempt: Attempt, ctx: Context, request: v1.CreatePayment
     ) -> Sequence[ledger.BookedTransfer]:
-        """Accounts, right, checks, fee, books."""
+        """Accounts, right, checks, fee, screening, books."""
         attempt.remittance = payment.clean(request.remittance)
         _held(attempt)
         if booked := await self._before(attempt, ctx):
@@ -81,6 +84,7 @@ class PaymentsService(v1.Payments):
         debtor, creditor = await self._sides(attempt, ctx, request)
         fee = await self._fee(attempt, ctx, request, debtor, creditor)
         payment.total(request.amount, fee)
+        await self.screen.let_through(attempt, ctx, debtor, creditor)
         await self.orders.seal(ctx, attempt)
         sides = (debtor.id, creditor.id)
         return await self._book(attempt, ctx, sides, request.amount, fee)

@@ -11,6 +11,7 @@ from guilder.contracts.ledger.v1 import BookedTransfer
 from guilder.contracts.payments import v1
 from guilder.contracts.values import Money
 from guilder.services.payments.payment import (
+    CHECKED_LONG,
     HELD_LONG,
     MAX_ATTEMPTS,
     REPEATS_SHOWN,
@@ -78,14 +79,14 @@ async def receive_reversal(tx: Tx, ctx: Context, of: UUID, subject: UUID, reques
 async def resume(tx: Tx, tenant: int, cause: Cause) -> Any:
     """Note another attempt at the payment `tx.resource`: its number, and what is left of others.
 
-    `asked_at` is when the ledger was asked and did not answer, `broken_at` when an attempt began
-    that left no word; neither where nothing is open. That the sweep tries a waiting payment again
-    is no news: its activity already says so.
+    `asked_at` is when the ledger was asked and did not answer, `screened_*` who had let it through
+    by then, `broken_at` when an attempt began that left no word; none where nothing is open. That
+    the sweep tries a waiting payment again is no news: its activity already says so.
     """
     return await tx.row(
         "WITH p AS (UPDATE payment SET attempts=attempts+1, retry_at=$3"
         " WHERE tenant=$1 AND id=$2 AND state IN ('processing', 'waiting') RETURNING *),"
-        " w AS (UPDATE waiting SET retry_at=$3 WHERE tenant=$1 AND payment=$2 RETURNING asked_at),"
+        " w AS (UPDATE waiting SET retry_at=$3 WHERE tenant=$1 AND payment=$2 RETURNING *),"
         " o AS (UPDATE attempt SET ended_at=$4, outcome='interrupted'"
         " WHERE tenant=$1 AND payment=$2 AND ended_at IS NULL RETURNING started_at),"
         " a AS (INSERT INTO attempt (tenant, payment, n, cause, started_at)"
@@ -94,8 +95,9 @@ async def resume(tx: Tx, tenant: int, cause: Cause) -> Any:
         " SELECT $1, $2, $4, 'resumed', 'by the ' || $5 FROM p WHERE state='processing'"
         " OR $5='repeat' AND (SELECT count(*) FROM activity"
         " WHERE tenant=$1 AND payment=$2 AND what='resumed')<$6)"
-        " SELECT (SELECT attempts FROM p) AS n, (SELECT asked_at FROM w) AS asked_at,"
-        " (SELECT max(started_at) FROM o) AS broken_at",
+        " SELECT (SELECT attempts FROM p) AS n, (SELECT max(started_at) FROM o) AS broken_at,"
+        " w.asked_at, w.screened_by, w.screened_generation, w.screened_outcome"
+        " FROM (SELECT) one LEFT JOIN w ON true",
         tenant,
         tx.resource,
         tx.at + LEASE,
@@ -310,7 +312,8 @@ async def faulty(tx: Tx, now: datetime) -> list[tuple[str, UUID]]:
         "SELECT 'payment-stuck' AS name, id FROM payment"
         " WHERE state='processing' AND created_at<$1"
         " UNION ALL SELECT 'payment-waits-long', payment FROM waiting"
-        " WHERE since<CASE WHEN hold IS NULL THEN $2::timestamptz ELSE $3 END"
+        " WHERE since<CASE WHEN hold IS NOT NULL THEN $3::timestamptz"
+        " WHEN part='check' THEN $4 ELSE $2::timestamptz END"
         " UNION ALL SELECT 'payment-waits-for-nothing', coalesce(p.id, w.payment)"
         " FROM (SELECT tenant, id FROM payment WHERE state='waiting') p FULL JOIN waiting w"
         " ON w.tenant=p.tenant AND w.payment=p.id WHERE p.id IS NULL OR w.payment IS NULL"
@@ -325,5 +328,6 @@ async def faulty(tx: Tx, now: datetime) -> list[tuple[str, UUID]]:
         now - STUCK,
         now - WAITS_LONG,
         now - HELD_LONG,
+        now - CHECKED_LONG,
     )
     return [(row["name"], row["id"]) for row in rows]

@@ -22,14 +22,17 @@ async def wait(tx: Tx, tenant: int, attempt: Attempt, pause: timedelta) -> bool:
     line = {"since": tx.at, "part": attempt.asking, "hold": attempt.hold, "asked_at": asked_at}
     said = waits_for(line)
     assert said is not None
+    kept = attempt.screened if asked_at is not None else None
     first: bool = await tx.value(
         "WITH old AS (SELECT part, asked_at FROM waiting WHERE tenant=$1 AND payment=$2),"
         " p AS (UPDATE payment SET state='waiting', debtor=coalesce($3, debtor),"
         " creditor=coalesce($4, creditor)"
         " WHERE tenant=$1 AND id=$2 AND state IN ('processing', 'waiting') RETURNING id),"
-        " w AS (INSERT INTO waiting (tenant, payment, since, part, hold, asked_at, retry_at)"
-        " SELECT $1, id, $5, $6, $7, $8, $9 FROM p ON CONFLICT (tenant, payment) DO UPDATE"
-        " SET part=$6, hold=$7, asked_at=$8, retry_at=$9),"
+        " w AS (INSERT INTO waiting (tenant, payment, since, part, hold, asked_at, retry_at,"
+        " screened_by, screened_generation, screened_outcome)"
+        " SELECT $1, id, $5, $6, $7, $8, $9, $13, $14, $15 FROM p"
+        " ON CONFLICT (tenant, payment) DO UPDATE SET part=$6, hold=$7, asked_at=$8, retry_at=$9,"
+        " screened_by=$13, screened_generation=$14, screened_outcome=$15),"
         " a AS (UPDATE attempt SET ended_at=$5, outcome='waiting'"
         " WHERE tenant=$1 AND payment=$2 AND ended_at IS NULL AND n<=$10 AND EXISTS (SELECT FROM p)"
         "), b AS (DELETE FROM attempt"
@@ -52,8 +55,21 @@ async def wait(tx: Tx, tenant: int, attempt: Attempt, pause: timedelta) -> bool:
         ATTEMPTS_KEPT,
         said.detail,
         REPEATS_SHOWN,
+        kept.by if kept else None,
+        kept.generation if kept else None,
+        kept.outcome if kept else None,
     )
     return first
+
+
+async def wake(tx: Tx, tenant: int, payment: UUID) -> None:
+    """Let the sweep take a waiting payment up at once."""
+    await tx.execute(
+        "UPDATE waiting SET retry_at=$3 WHERE tenant=$1 AND payment=$2 AND part='check'",
+        tenant,
+        payment,
+        tx.at,
+    )
 
 
 async def due(tx: Tx, tenant: int, limit: int) -> list[Any]:

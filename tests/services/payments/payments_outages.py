@@ -76,4 +76,5 @@ def forget(world):
     service = world.process.built["payments"].service
     service.others._zones.clear()
     service.others._fee_accounts.clear()
+    service.screen.names._known.clear()
     service.sealer._cache.clear()

@@ -36,6 +36,7 @@ async def test_a_payment_is_booked_with_its_fee_and_tells_who_decided(world):
     assert [(d.step, d.by) for d in made.decisions] == [
         ("access", "access A.1.0.0"),
         ("pricing", "pricing A.1.0.0"),
+        ("screening", "screening A.1.0.0"),
         ("ledger", "ledger A.1.0.0"),
     ]
     assert made.decisions[1].outcome == "0.20 EUR: 1 % of 20.00 EUR, at least 0.10 EUR"

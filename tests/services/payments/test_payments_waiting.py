@@ -16,7 +16,7 @@ from guilder.contracts.payments import v1
 from guilder.contracts.pricing.v1 import Tier
 from guilder.services.payments import payment
 
-ASKED = ["accounts", "access", "pricing", "registry", "ledger"]
+ASKED = ["accounts", "access", "pricing", "parties", "screening", "registry", "ledger"]
 
 
 async def waits(desk, ctx=None, request=None):
@@ -135,7 +135,7 @@ async def test_parts_that_a_payment_does_not_need_may_be_gone(world):
     desk = await open_desk(world)
     needed = {*ASKED, "vault"}
     others = [c for c in world.process.endpoints if c not in needed | {"payments"}]
-    assert {"parties", "audit", "identity"} <= set(others)
+    assert {"notifications", "audit", "identity"} <= set(others)
     forget(world)
     with road(world, Gone, *others):
         made = await desk.public().create(desk.jana.ctx(), desk.order("20.00"))
