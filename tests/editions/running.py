@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+
 from guilder.chassis.signature import SigningKey
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,9 +4,9 @@ import json
 import shutil
 
 import pytest
-from guilder.contracts.screening import v1
 
 from guilder.chassis.contract import convert, plain
+from guilder.contracts.screening import v1
 from tests.editions.running import EDITIONS, GO, build_go, own_tests, run, running, suite, unkept
 
 CHECKS = "/screening/v1/checks"

@@ -12,8 +12,8 @@ from base64 import b64encode
 import click
 import pytest
 from click.testing import CliRunner
-from guilder.chassis.signature import BadSignature, content_digest, verify
 
+from guilder.chassis.signature import BadSignature, content_digest, verify
 from guilder.cli import main
 from guilder.contracts.edition import MANIFEST, SIGNED
 from tests.editions.running import KEY, ROOT, run, running

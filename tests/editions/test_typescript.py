@@ -6,9 +6,9 @@ import shutil
 import subprocess
 
 import pytest
-from guilder.chassis.signature import SigningKey
 
 from guilder.chassis.contract import convert
+from guilder.chassis.signature import SigningKey
 from guilder.contracts.edition import MANIFEST
 from guilder.contracts.pricing import v1
 from tests.editions.running import (

@@ -1,8 +1,7 @@
 """Finds the entries that a name may mean without comparing it to all of them.
 
 A name is a candidate if two of its words agree with words asked for, or its only one. Words that
-agree are found by what a mistake cannot have touched: with one mistake the first two or the last
-two letters stand, with two the first or the last four (that is how `match.mistakes` defines it).
+agree are found by what a mistake cannot have touched: some letters at one of the ends.
 """
 
 from collections import defaultdict
@@ -97,6 +96,8 @@ class Index:
             if once and places:
                 for listed in places[-1]:
                     found.update(once.intersection(listed))
+            for twice in {word for way in ways for word in way if way.count(word) > 1}:
+                found.update(n for same in known.agreeing(twice) for n in having[same])
             for way in ways:
                 if len(way) == 1:
                     for same in known.agreeing(way[0]):
@@ -109,16 +110,12 @@ class _Vocabulary:
 
     def __init__(self, words: Iterable[str]) -> None:
         self._words = set(words)
-        self._near: dict[Key, list[str]] = defaultdict(list)
-        self._far: dict[Key, list[str]] = defaultdict(list)
+        self._by_end: dict[Key, list[str]] = defaultdict(list)
         self._remembered: dict[str, tuple[str, ...]] = {}
         for word in self._words:
-            if len(word) >= ONE_MISTAKE:
-                for end in (f"{word[:2]}-", f"-{word[-2:]}"):
-                    self._near[end, len(word)].append(word)
-            if len(word) >= TWO_MISTAKES:
-                for end in (f"{word[:END]}-", f"-{word[-END:]}"):
-                    self._far[end, len(word)].append(word)
+            for size in {*_sizes(len(word)), *_sizes(len(word) - 1)}:
+                for end in _ends(word, size):
+                    self._by_end[end, len(word)].append(word)
 
     def agreeing(self, word: str) -> tuple[str, ...]:
         """Every word of the lists that agrees with a word."""
@@ -135,27 +132,37 @@ class _Vocabulary:
 
     def _look(self, word: str) -> set[str]:
         found = {word} & self._words
-        if len(word) >= ONE_MISTAKE:
-            ends = (f"{word[:2]}-", f"-{word[-2:]}")
-            found |= self._within(word, self._near, ends, 1)
-        if len(word) >= TWO_MISTAKES:
-            ends = (f"{word[:END]}-", f"-{word[-END:]}")
-            found |= self._within(word, self._far, ends, 2)
-        return found
-
-    @staticmethod
-    def _within(
-        word: str, by_end: dict[Key, list[str]], ends: tuple[str, str], most: int
-    ) -> set[str]:
-        found: set[str] = set()
-        for end in ends:
-            for length in range(len(word) - most, len(word) + most + 1):
-                if near := by_end.get((end, length)):
+        for length in range(len(word) - 2, len(word) + 3):
+            shorter = min(length, len(word))
+            most = 2 if shorter >= TWO_MISTAKES else 1
+            if abs(length - len(word)) > most:
+                continue
+            for end in [end for size in _sizes(shorter) for end in _ends(word, size)]:
+                if near := self._by_end.get((end, length)):
                     close = process.extract(
                         word, near, scorer=OSA.distance, score_cutoff=most, limit=None
                     )
                     found.update(s for s, _, _ in close if mistakes(word, s) is not None)
         return found
+
+
+def _sizes(shorter: int) -> tuple[int, ...]:
+    """How many letters at an end stand in two words that agree, by the length of the shorter.
+
+    One mistake, also two neighbours swapped in the middle, leaves so many at one of the ends; two
+    mistakes leave END by definition.
+    """
+    if shorter < ONE_MISTAKE:
+        return ()
+    if shorter < 7:
+        return (2,)
+    if shorter < TWO_MISTAKES:
+        return (3,)
+    return (3, END) if shorter == TWO_MISTAKES else (END,)
+
+
+def _ends(word: str, size: int) -> tuple[str, str]:
+    return f"{word[:size]}-", f"-{word[-size:]}"
 
 
 def _rank(match: Match) -> tuple[int, str, str, str]:

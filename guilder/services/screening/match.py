@@ -24,6 +24,9 @@ END: Final = 4
 MOST_WEIGHT: Final = 8
 LARGER, SMALLER = 70, 30
 BORN_BONUS, COUNTRY_BONUS, COUNTRY_MALUS = 5, 2, 4
+TINY: Final = 1e-6
+"""What sums of shares may lack of a whole number."""
+
 WEAK_SCORE: Final = 95
 """A nickname is a hit only if it is the same, nearly letter by letter."""
 
@@ -46,7 +49,7 @@ def mistakes(one: str, two: str) -> int | None:
     if one == two:
         return 0
     shorter = min(len(one), len(two))
-    if shorter < ONE_MISTAKE:
+    if shorter < ONE_MISTAKE or abs(len(one) - len(two)) > 2:
         return None
     most = 2 if shorter >= TWO_MISTAKES else 1
     found = OSA.distance(one, two, score_cutoff=most)
@@ -59,44 +62,55 @@ def mistakes(one: str, two: str) -> int | None:
 
 def alike(asked: Words, listed: Words) -> Alike:
     """The best of writing two neighbours of either name as one word, or not."""
-    best = NOT_ALIKE
-    for one, two in [
-        *((asked, other) for other in joins(listed)),
-        *((other, listed) for other in joins(asked)[1:]),
-    ]:
+    ours, theirs = _weighed(asked), _weighed(listed)
+    best = _alike(ours[0], theirs[0])
+    tried = [(ours[0], way) for i, way in enumerate(theirs[1:]) if _known(way[0][i], asked)]
+    tried += [(way, theirs[0]) for i, way in enumerate(ours[1:]) if _known(way[0][i], listed)]
+    for one, two in tried:
         found = _alike(one, two)
         if found.score > best.score:
             best = found
     return best
 
 
-def _alike(asked: Words, listed: Words) -> Alike:
+def _known(word: str, words: Words) -> bool:
+    """Whether a word agrees with any: else writing two as one gains nothing."""
+    return any(mistakes(word, other) is not None for other in words)
+
+
+def _weighed(words: Words) -> list[tuple[Words, list[int]]]:
+    """Each way to write a name, with the weights: two words as one weigh what they weigh alone."""
+    plain = [1 if word in COMMON else min(len(word), MOST_WEIGHT) for word in words]
+    together = [
+        [*plain[:i], plain[i] + plain[i + 1], *plain[i + 2 :]] for i in range(len(plain) - 1)
+    ]
+    return list(zip(joins(words), [plain, *together], strict=True))
+
+
+def _alike(one: tuple[Words, list[int]], two: tuple[Words, list[int]]) -> Alike:
+    (asked, ours), (listed, theirs) = one, two
     pairs = _pairs(asked, listed)
-    if not _enough(pairs, asked, listed):
+    if not _enough([listed[j] for _, j, _ in pairs], asked, listed):
         return NOT_ALIKE
     shares = [
-        sum(_weight(one) * same for one, _, same in pairs) / sum(map(_weight, asked)),
-        sum(_weight(two) * same for _, two, same in pairs) / sum(map(_weight, listed)),
+        sum(ours[i] * same for i, _, same in pairs) / sum(ours),
+        sum(theirs[j] * same for _, j, same in pairs) / sum(theirs),
     ]
     score = LARGER * max(shares) + SMALLER * min(shares)
-    return Alike(score, tuple((one, two) for one, two, _ in pairs), len(listed))
+    return Alike(score, tuple((asked[i], listed[j]) for i, j, _ in pairs), len(listed))
 
 
-def _enough(pairs: list[tuple[str, str, float]], asked: Words, listed: Words) -> bool:
+def _enough(agreeing: list[str], asked: Words, listed: Words) -> bool:
     """Whether what agrees can name somebody: two telling words, or the only one that both have."""
-    telling = sum(two not in COMMON for _, two, _ in pairs)
+    telling = sum(word not in COMMON for word in agreeing)
     if telling != 1:
         return telling > 1
-    if len(pairs) == 1:
+    if len(agreeing) == 1:
         return len(asked) == len(listed) == 1
     return all(sum(word not in COMMON for word in words) == 1 for words in (asked, listed))
 
 
-def _weight(word: str) -> int:
-    return 1 if word in COMMON else min(len(word), MOST_WEIGHT)
-
-
-def _pairs(asked: Words, listed: Words) -> list[tuple[str, str, float]]:
+def _pairs(asked: Words, listed: Words) -> list[tuple[int, int, float]]:
     """Each word with the one it is taken for, the surest first; a word stands for one only."""
     found = [
         (wrong / max(len(one), len(two)), i, j)
@@ -109,8 +123,8 @@ def _pairs(asked: Words, listed: Words) -> list[tuple[str, str, float]]:
         if i in left and j in right:
             left.remove(i)
             right.remove(j)
-            pairs.append((i, asked[i], listed[j], 1 - share))
-    return [(one, two, same) for _, one, two, same in sorted(pairs)]
+            pairs.append((i, j, 1 - share))
+    return sorted(pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +155,7 @@ def judge(
     score = best.score + (BORN_BONUS if born == "agrees" else 0)
     if lives != "unknown" and best.score < 100:
         score += COUNTRY_BONUS if lives == "agrees" else -COUNTRY_MALUS
-    return Match(entry, name, max(0, min(100, int(score))), best, born, lives)
+    return Match(entry, name, max(0, min(100, int(score + TINY))), best, born, lives)
 
 
 def why(match: Match) -> str:
