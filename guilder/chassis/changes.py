@@ -108,11 +108,14 @@ _METHODS = ("get", "put", "post", "delete", "patch")
 
 
 def _operations(document: dict[str, Any]) -> Operations:
+    """What somebody outside relies on, by method and path; what only our own services call is not
+    promised to anybody.
+    """
     return {
         (method, path): item[method]
         for path, item in sorted(document.get("paths", {}).items())
         for method in _METHODS
-        if method in item
+        if method in item and item[method].get("x-audience") != "house"
     }
 
 

@@ -130,7 +130,7 @@ def _verdict(
     before, after = between
     if not found:
         return f"{before} and {after} promise the same."
-    said = f"{found} changes, {breaking} breaking: a {needed} version is needed"
+    said = f"{found} change{'s' * (found != 1)}, {breaking} breaking: a {needed} version is needed"
     return f"{said}, and {before} → {after} {'is none' if refused else 'will do'}."
 
 

@@ -77,7 +77,8 @@ def test_an_addition_needs_a_minor_version_and_breaks_nothing(files):
 
 def test_the_code_is_what_a_file_is_compared_with(files):
     path = files("1.0.0", longer)
-    assert "is no longer answered" in run("diff", path, status=1)
+    (only,) = json.loads(run("diff", path, "--json", status=1))["changes"]
+    assert only["text"] == "`body.items[].answer.why` is no longer answered"
     assert "promise the same" in run("diff", "pricing", "pricing")
 
 
