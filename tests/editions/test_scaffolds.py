@@ -5,6 +5,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -12,8 +15,9 @@ from click.testing import CliRunner
 
 from guilder.cli import main
 from guilder.contracts.catalogue import all_contracts
+from guilder.contracts.edition import MANIFEST
 from guilder.scaffold.render import LANGUAGES, TEMPLATES, contracts
-from tests.editions.running import BUILD, ROOT, free_port, own_tests, running, suite, unkept
+from tests.editions.running import BUILD, KEY, ROOT, free_port, own_tests, running, suite, unkept
 
 EVERY = [(contract, language) for language in LANGUAGES for contract in contracts()]
 MESSAGE = {
@@ -94,6 +98,32 @@ def test_a_message_goes_out_once_though_the_process_is_killed_in_between(made, l
     (mail,) = (tmp_path / "data" / "outbox").iterdir()
     assert "ada@bank.example" in mail.read_text()
     assert "ada@bank.example" not in "".join(edition.log)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_under_way_when_it_is_asked_to_end_is_answered(made, language):
+    folder, command = made("pricing", language)
+    path, body = "/pricing/v1/quotes", b'{"tenant": 7, "items": [1]}'
+    with running(command, folder) as edition:
+        authority = urlsplit(edition.url).netloc
+        idle, asked = HTTPConnection(authority, timeout=10), HTTPConnection(authority, timeout=10)
+        idle.request("GET", MANIFEST)
+        idle.getresponse().read()  # kept alive, as the platform keeps its connections
+        asked.putrequest("POST", path)
+        signed = KEY.sign("POST", authority, path, body, int(time.time()))
+        for name, value in {**signed, "Content-Type": "application/json"}.items():
+            asked.putheader(name, value)
+        asked.putheader("Content-Length", str(len(body)))
+        asked.endheaders(body[:5])
+        edition.get(MANIFEST)  # so it has taken the other connection's beginning before
+        edition.process.send_signal(signal.SIGTERM)
+        while not any('"stopping"' in line for line in edition.log):
+            assert edition.process.poll() is None
+            time.sleep(0.01)
+        asked.send(body[5:])
+        answer = asked.getresponse()
+        assert (answer.status, len(json.loads(answer.read())["items"])) == (200, 1)
+        assert edition.process.wait(8) == 0  # the idle connection keeps nobody
 
 
 def test_the_python_ones_have_strict_types(made, tmp_path):

@@ -5,9 +5,11 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NoReturn
@@ -41,7 +43,15 @@ class Server(ThreadingHTTPServer):
     def __init__(self, host: str, port: int, keys: Keys | None) -> None:
         """Listen, but serve nothing yet."""
         self.manifest, self.keys, self.ending = read_manifest(), keys, False
+        self.open: set[Handler] = set()
         super().__init__((host, port), Handler)
+
+    def hang_up(self) -> None:
+        """Take no more requests of connections on which none is being answered."""
+        for handler in list(self.open):
+            if not handler.busy:
+                with suppress(OSError):
+                    handler.connection.shutdown(socket.SHUT_RD)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -52,10 +62,25 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = 65_536  # head and body leave together
     timeout = 75  # longer than the platform keeps an idle connection
+    busy = False
+
+    def setup(self) -> None:
+        """Enter the connection."""
+        super().setup()
+        self.server.open.add(self)
+
+    def finish(self) -> None:
+        """Strike it out."""
+        self.server.open.discard(self)
+        super().finish()
 
     def do_GET(self) -> None:
-        """Answer with the manifest."""
-        self._respond()
+        """Answer, whatever was asked."""
+        self.busy = True
+        try:
+            self._respond()
+        finally:
+            self.busy = False
 
     do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = do_GET
 
@@ -163,7 +188,7 @@ def main() -> None:
     log("listening", url=url, digest=server.manifest["digest"], signed=bool(source))
     server.serve_forever(poll_interval=0.1)
     log("stopping")
-    # An idle connection would be waited for until it times out: ten seconds are enough.
+    server.hang_up()
     closing = threading.Thread(target=server.server_close, daemon=True)
     closing.start()
     closing.join(10)
