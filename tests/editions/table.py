@@ -75,7 +75,8 @@ HEAD = """# Faulty editions, and what stops them
 Each line is an edition that the tests run for real (`tests/editions/faulty.py`): right in
 everything but this. **suite**: it never gets an attestation, so it cannot be bound; the named check
 alone fails, and with that check taken away the edition passes. **guard**: it passes the suite and
-turns bad later; each answer is judged again when it counts ([guard](guard.md)). **shadow**: nothing is wrong with it by
+turns bad later; each answer is judged again when it counts ([guard](guard.md)). **shadow**: nothing
+is wrong with it by
 the contract, a price of its own is what an edition is for; the comparison in `guilder binding
 report` shows the difference before anybody pays it.
 

@@ -12,8 +12,12 @@ from uuid import UUID
 import msgspec
 
 from guilder.contracts.declare import Answer, Request
-from guilder.contracts.errors import Conflict, NotFound, Refused
-from guilder.contracts.registry.bindings import ContractName, Edition
+from guilder.contracts.errors import Conflict, NotFound
+from guilder.contracts.registry.bindings import (
+    ContractName,
+    Edition,
+    NotReplaceable as NotReplaceable,
+)
 
 EditionUrl = Annotated[str, msgspec.Meta(min_length=8, max_length=300)]
 """The base URL of an edition; GUILDER_OUTBOUND_ALLOW says which are reached that are not public."""
@@ -28,14 +32,6 @@ Standing = Literal["fresh", "expired", "outdated", "altered"]
 """Whether an edition may be bound by an attestation, or why not: its time is over; this platform's
 suite or key has changed since; it is not as it was signed.
 """
-
-
-class NotReplaceable(Refused):
-    """No operation of the contract can be answered by an edition."""
-
-    code = "contract-not-replaceable"
-    title = "Editions of this contract cannot be run"
-    fix = "Choose a contract that `guilder contract list` calls replaceable."
 
 
 class TooManyRuns(Conflict):

@@ -58,11 +58,11 @@ class NotBindable(Refused):
 
 
 class NotReplaceable(Refused):
-    """An edition of somebody else was to serve a contract that has nothing to replace."""
+    """An edition of somebody else was to be tested or bound where there is nothing to replace."""
 
     code = "contract-not-replaceable"
     title = "No other edition can serve this contract"
-    fix = "Bind a release of edition A; `guilder contract list` shows what can be replaced."
+    fix = "Choose a contract that `guilder contract list` calls replaceable, or a release of A."
 
 
 class NoAttestation(Conflict):

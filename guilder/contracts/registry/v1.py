@@ -15,7 +15,6 @@ from guilder.contracts.registry.attestations import (
     Conform as Conform,
     ConformanceRun as ConformanceRun,
     EditionKeys as EditionKeys,
-    NotReplaceable as NotReplaceable,
     RunId as RunId,
     TooManyRuns as TooManyRuns,
     UnknownRun as UnknownRun,

@@ -24,7 +24,7 @@ def build(parts: Parts) -> Built:
         found = held(create, tenant, parts.directory.latest, parts.clock.now())
         return found.id if found else None
 
-    screen = Screen(parts.calls, parts.clock)
+    screen = Screen(parts.calls, parts.clock, others)
     service = PaymentsService(parts.store, parts.once, parts.sealer, others, screen, hold)
     decided = {"case.released": case_decided, "case.confirmed": case_decided}
     destroyed = {"subject.erased": screen.names.keys_destroyed}

@@ -134,7 +134,7 @@ class Attempt:
     """When an attempt before asked the ledger and got no answer; until FENCE has passed since and
     the books were read again, nothing may end as refused."""
     decisions: list["Said"] = field(default_factory=list)
-    screened: v1.Decided | None = None
+    screened: "Said | None" = None
     """That screening let it through; once the ledger was asked, nobody is asked again."""
     lines: list[tuple[datetime, v1.What, str]] = field(default_factory=list)
 
@@ -145,7 +145,7 @@ class Attempt:
         asked = [left["asked_at"], broken_at and broken_at + timedelta(seconds=LONGEST)]
         self.unsettled = max((at for at in asked if at is not None), default=None)
         if left["screened_by"] is not None:
-            self.screened = v1.Decided(
+            self.screened = Said(
                 step="screening",
                 by=left["screened_by"],
                 generation=left["screened_generation"],

@@ -20,11 +20,12 @@ from guilder.contracts.context import Context
 from guilder.contracts.declare import Event
 from guilder.contracts.errors import NotFound, Unavailable
 from guilder.contracts.parties.v1 import NamedParty, Parties
-from guilder.contracts.payments.v1 import Decided, PaymentDeclined
+from guilder.contracts.payments.v1 import PaymentDeclined
 from guilder.contracts.screening import v1 as screening
 from guilder.services.payments import waiting_store
 from guilder.services.payments.names import Names
-from guilder.services.payments.payment import Attempt
+from guilder.services.payments.others import Others
+from guilder.services.payments.payment import Attempt, Said
 
 CLEAR: Final = "clear"
 PASSED: Final = "passed after a check by the bank"
@@ -39,8 +40,9 @@ Asked = tuple[NamedParty, NamedParty]
 class Screen:
     """Decides whether a payment may go on, as far as the lists say."""
 
-    def __init__(self, calls: Calls, clock: Clock) -> None:
+    def __init__(self, calls: Calls, clock: Clock, others: Others) -> None:
         """`calls` gives the clients of parties and screening."""
+        self._others = others
         self._screening = calls.client(screening.Screening)
         self.names = Names(calls.client(Parties), clock)
         self._clock = clock
@@ -57,7 +59,7 @@ class Screen:
 
     async def _decide(
         self, attempt: Attempt, ctx: Context, debtor: Account, creditor: Account
-    ) -> Decided:
+    ) -> Said:
         if attempt.screened is not None:  # the money may have moved since: it stays decided
             return attempt.screened
         if attempt.resumed:
@@ -68,12 +70,13 @@ class Screen:
                 return self._by_case(attempt, standing)
         pairs = await self._pairs(attempt, ctx, debtor, creditor)
         attempt.asking = "screening"
+        begun = self._others.begin()
         found = await asyncio.gather(
             *(answered(self._screening.check, ctx, self._question(pair)) for pair in pairs)
         )
         by: Binding = found[0][1]
         if all(checked.verdict == "clear" for checked, _ in found):
-            attempt.screened = _decided(by.label, by.generation, CLEAR)
+            attempt.screened = self._others.decided(ctx, "screening", CLEAR, by, begun=begun)
             return attempt.screened
         if attempt.unsettled is not None:
             # an attempt before may have passed and had it booked: a case of what is booked is none
@@ -103,7 +106,7 @@ class Screen:
         payer, payee = map(_side, pair)
         return screening.Check(payer=payer, payee=payee, at=self._clock.now())
 
-    def _by_case(self, attempt: Attempt, standing: screening.Standing) -> Decided:
+    def _by_case(self, attempt: Attempt, standing: screening.Standing) -> Said:
         """What the case says: passed, declined, or not yet."""
         by, generation = standing.screened_by or "", standing.generation or 0
         if standing.state == "confirmed":
@@ -121,8 +124,8 @@ async def case_decided(tx: Tx, event: Event) -> None:
     await waiting_store.wake(tx, event.tenant, UUID(event.ids["payment"]))
 
 
-def _decided(by: str, generation: int, outcome: str) -> Decided:
-    return Decided(step="screening", by=by, generation=generation, outcome=outcome)
+def _decided(by: str, generation: int, outcome: str) -> Said:
+    return Said(step="screening", by=by, generation=generation, outcome=outcome)
 
 
 def _side(party: NamedParty) -> screening.Side:

@@ -3,13 +3,13 @@
 from contextlib import contextmanager
 
 import pytest
-from guilder.chassis.signature import SigningKey
 from outside import LOOPBACK
-from tests.editions.faulty import Faulty, Running
 
 from guilder.chassis.outbound import Rules
+from guilder.chassis.signature import SigningKey
 from guilder.chassis.testing import CALL_KEYS, new_id
 from guilder.contracts.registry.v1 import Bound
+from tests.editions.faulty import Faulty, Running
 
 
 @contextmanager
