@@ -78,7 +78,7 @@ async def _mine(tx: Tx, run: Any, change: str, *values: Any) -> bool:
     )
 
 
-MOST_SPEAKING = 20
+MOST_SPEAKING = 1_000
 """How many attestations of the same are looked at, the longest first."""
 
 
