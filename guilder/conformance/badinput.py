@@ -29,7 +29,7 @@ def by_hand(session: Session) -> int:
 def must_refuse(session: Session, body: bytes) -> None:
     """Broken unless the body is refused, whole or in one of its items."""
     sent = session.sent(body)
-    reply = judge.transported(session.client.send(sent), sent)
+    reply = judge.transported(session.send(sent), sent)
     value = judge.document(reply, body)
     if reply.status >= 400:
         judge.refusal(value, body, reply.status)
@@ -49,7 +49,7 @@ def must_refuse(session: Session, body: bytes) -> None:
 def must_survive(session: Session, body: bytes) -> None:
     """Broken where the edition falls over; whether it refuses is its own matter."""
     sent = session.sent(body)
-    reply = judge.transported(session.client.send(sent), sent)
+    reply = judge.transported(session.send(sent), sent)
     value = judge.document(reply, body)
     if reply.status >= 400:
         judge.refusal(value, body, reply.status)

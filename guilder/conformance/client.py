@@ -36,6 +36,11 @@ class Came:
     seconds: float = field(default=0.0)
 
 
+def late(came: Came, sent: Sent) -> bool:
+    """Whether nothing whole was there by the deadline."""
+    return isinstance(came.error, TimeoutError) or came.seconds > sent.deadline_s
+
+
 class Client:
     """An edition's door, for code that is not asynchronous."""
 
@@ -48,10 +53,6 @@ class Client:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._outbound = Outbound(rules)
-
-    def send(self, sent: Sent) -> Came:
-        """Send one request."""
-        return self._wait(self._send(sent))
 
     def send_all(self, requests: Sequence[Sent]) -> list[Came]:
         """Send them at once."""

@@ -12,6 +12,9 @@ from guilder.conformance.session import TENANTS, Session
 POOL = 6
 """How many questions a tenant chooses from."""
 
+TALKS = 4
+"""How many conversations there are at least: the first one made up is always the simplest."""
+
 tenants = st.sampled_from(TENANTS)
 places = st.integers(0, POOL - 1)
 
@@ -42,7 +45,7 @@ def held(session: Session) -> str:
             """Ask a batch, parts of it perhaps again."""
             self.step(talk.ask, tenant, chosen)
 
-    run_state_machine_as_test(Machine, settings=steady(max(session.examples // 10, 1), 20))
+    run_state_machine_as_test(Machine, settings=steady(max(session.examples // 10, TALKS), 20))
     if found:
         raise found[0]
     return f"{talk.steps} steps of {len(TENANTS)} tenants"

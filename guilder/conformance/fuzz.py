@@ -88,7 +88,7 @@ def _ask(session: Session, items: list[Any], raw: bytes, *, fine: bool) -> None:
         badinput.must_survive(session, raw)
         return
     requests = [convert(item, session.operation.request) for item in items]
-    session.read(TENANTS[0], requests, session.client.send(session.sent(raw)))
+    session.read(TENANTS[0], requests, session.send(session.sent(raw)))
 
 
 def negative(session: Session) -> int:

@@ -10,7 +10,7 @@ from guilder.chassis.contract import convert, plain, read_json
 from guilder.chassis.outbound import TooLarge
 from guilder.chassis.wire import Reply
 from guilder.conformance.checks import Broken, shown
-from guilder.conformance.client import Came, Sent
+from guilder.conformance.client import Came, Sent, late
 from guilder.contracts.declare import Operation
 from guilder.contracts.edition import EDITION, LARGEST_ANSWER
 from guilder.contracts.errors import InvalidRequest
@@ -31,7 +31,7 @@ def transported(came: Came, sent: Sent) -> Reply:
     """The reply, if one came whole, in time, and from where it was asked for."""
     if isinstance(came.error, TooLarge):
         raise Broken("size", f"more than {LARGEST_ANSWER} bytes", sent.body)
-    if isinstance(came.error, TimeoutError) or came.seconds > sent.deadline_s:
+    if late(came, sent):
         missing = "nothing whole" if came.error else "the answer"
         raise Broken("deadline", f"{missing} after {came.seconds:.2f} s", sent.body)
     if came.error is not None or came.reply is None:

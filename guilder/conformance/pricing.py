@@ -124,7 +124,7 @@ def _alike(session: Session, items: Sequence[dict[str, Any]]) -> None:
     for item in items:
         body = encode({"tenant": TENANTS[0], "items": [item]})
         request = convert(item, Question)
-        came = session.client.send(session.sent(body))
+        came = session.send(session.sent(body))
         (answer,) = session.read(TENANTS[0], [request], came)
         if first is None:
             first = answer

@@ -27,7 +27,7 @@ def manifest(session: Session) -> str:
     session.manifest = found
     if found.contract != contract.contract_name:
         raise Broken("manifest", f"`contract` is {shown(found.contract)}")
-    if not _speaks(found.contract_version, contract.contract_version):
+    if not speaks(found.contract_version, contract.contract_version):
         said, ours = shown(found.contract_version), contract.contract_version
         raise Broken("manifest", f"`contract_version` is {said}; here it is {ours}")
     known = capabilities(session)
@@ -42,7 +42,7 @@ def manifest(session: Session) -> str:
 def _manifest(session: Session) -> Manifest:
     sent = Sent("GET", MANIFEST, {"Accept": "application/json"})
     try:
-        reply = judge.transported(session.client.send(sent), sent)
+        reply = judge.transported(session.send(sent), sent)
         if reply.status != 200:
             raise Broken("manifest", f"status {reply.status} at {MANIFEST}")
         found: Manifest = convert(judge.document(reply, None), Manifest)
@@ -53,7 +53,7 @@ def _manifest(session: Session) -> Manifest:
     return found
 
 
-def _speaks(theirs: str, ours: str) -> bool:
+def speaks(theirs: str, ours: str) -> bool:
     """Whether an edition of one version can be asked by a platform of the other."""
     theirs, _, draft = theirs.partition("-")
     if draft or "-" in ours:
@@ -94,7 +94,7 @@ def same_answer(session: Session) -> None:
     session.same(tenant, asked, before, "at once")
     session.ask(other, [told.request])
     session.same(tenant, asked, before, "after another tenant had asked")
-    for came in session.client.send_all([session.batch(tenant, asked)] * 4):
+    for came in session.send_all([session.batch(tenant, asked)] * 4):
         if session.read(tenant, asked, came) != before:
             raise Broken("same-answer", "another answer when asked by four at once", asked)
     time.sleep(PAUSE_S)
@@ -121,7 +121,7 @@ def load(session: Session) -> str:
     for turn in range(ROUNDS):
         asked = [session.fresh_questions(f"load {turn} {n}", 8) for n in range(CALLERS)]
         sent = [session.batch(TENANTS[n % 2], one) for n, one in enumerate(asked)]
-        for n, came in enumerate(session.client.send_all(sent)):
+        for n, came in enumerate(session.send_all(sent)):
             try:
                 session.read(TENANTS[n % 2], asked[n], came)
             except Broken as error:
@@ -153,7 +153,7 @@ def signatures(session: Session) -> str | None:
     }
     for how, sign in forged.items():
         sent = session.sent(body, sign)
-        reply = judge.transported(session.client.send(sent), sent)
+        reply = judge.transported(session.send(sent), sent)
         if reply.status not in (401, 403):
             raise Broken("signatures", f"status {reply.status} to a request {how}", asked[:1])
         judge.refusal(judge.document(reply, asked[:1]), asked[:1], reply.status)

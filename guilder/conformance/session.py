@@ -12,7 +12,7 @@ from guilder.chassis.contract import encode, plain
 from guilder.chassis.wire import Reply
 from guilder.conformance import judge
 from guilder.conformance.checks import Broken, GivenUp
-from guilder.conformance.client import Came, Client, Sent
+from guilder.conformance.client import Came, Client, Sent, late
 from guilder.conformance.judge import Refusal
 from guilder.conformance.signer import Signer
 from guilder.conformance.subject import Marked, Subject
@@ -21,6 +21,9 @@ from guilder.contracts.edition import DEADLINE, REQUEST, Manifest, banner, path
 
 TENANTS: Final = (2147480001, 2147480002, 2147480003)
 """The tenants of a run: no platform gives out such numbers, and every edition answers them."""
+
+MOST_HICCUPS: Final = 3
+"""How often in a run a late answer is asked for again: whoever is slow is late again."""
 
 Sign = Callable[[str, str, str, bytes], dict[str, str]]
 """Headers that sign a request: of its method, authority, path and body."""
@@ -47,7 +50,7 @@ class Session:
         self.path = path(self.operation)
         self.manifest: Manifest | None = None
         self.broken: list[Broken] = []
-        self.answered = 0
+        self.answered = self.hiccups = 0
         self.marks: list[tuple[int, str]] = []
         self._left_s = patience_s
 
@@ -71,6 +74,19 @@ class Session:
         """A question of which nobody but this tenant may hear, from now on."""
         self.marks += [(tenant, mark.casefold()) for mark in question.marks]
         return question.request
+
+    def send(self, sent: Sent) -> Came:
+        """Send one request; once more where the answer is late, which a busy machine may be."""
+        (came,) = self.send_all([sent])
+        return came
+
+    def send_all(self, requests: Sequence[Sent]) -> list[Came]:
+        """Send them at once; all once more where an answer is late."""
+        came = self.client.send_all(requests)
+        if any(map(late, came, requests)) and self.hiccups < MOST_HICCUPS:
+            self.hiccups += 1
+            came = self.client.send_all(requests)
+        return came
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────
 
@@ -102,11 +118,11 @@ class Session:
 
         Where the subject allows a refusal, that is an answer too, and comes as a Refusal.
         """
-        return self.read(tenant, requests, self.client.send(self.batch(tenant, requests)))
+        return self.read(tenant, requests, self.send(self.batch(tenant, requests)))
 
     def try_one(self, tenant: int, one: Any) -> Any:
         """What an edition answers to one item, which may be a Refusal of any code."""
-        came = self.client.send(self.batch(tenant, [one]))
+        came = self.send(self.batch(tenant, [one]))
         return self._decoded(tenant, [one], came, any_refusal=True)[0]
 
     def read(self, tenant: int, requests: Sequence[Any], came: Came) -> list[Any]:
@@ -126,7 +142,7 @@ class Session:
 
     def _hear(self, tenant: int, requests: Sequence[Any]) -> list[Any]:
         """Ask to compare: whether it is right is not judged."""
-        return self._decoded(tenant, requests, self.client.send(self.batch(tenant, requests)))
+        return self._decoded(tenant, requests, self.send(self.batch(tenant, requests)))
 
     def _decoded(
         self, tenant: int, requests: Sequence[Any], came: Came, *, any_refusal: bool = False

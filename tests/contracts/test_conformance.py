@@ -21,11 +21,12 @@ import guilder
 from guilder.chassis.edition_door import edition_routes, package_digest
 from guilder.chassis.outbound import Rules
 from guilder.chassis.testing import World
+from guilder.conformance.promises import speaks
 from guilder.conformance.run import SUBJECTS, checks_of, conform, suite_hash
 from guilder.conformance.signer import Signer
 from guilder.contracts.catalogue import all_contracts
 from guilder.contracts.edition import MANIFEST
-from tests.editions.faulty import serving
+from tests.editions.faulty import Faulty, serving
 
 SERVICES = Path(guilder.__file__).parent / "services"
 LOOPBACK = Rules((ip_network("127.0.0.0/8"),))
@@ -113,6 +114,40 @@ def test_a_strangers_edition_passes(name, mode):
     assert broken(report) == {}
     assert report.passed
     assert ("signatures" in skipped(report)) == (signer is None)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "fits"),
+    [
+        ("1.0.0", "1.0.0", True),
+        ("1.0.0", "1.2.0", True),
+        ("1.2.0", "1.0.0", False),
+        ("2.0.0", "1.0.0", False),
+        ("1.0.0-draft", "1.0.0-draft", True),
+        ("1.0.0-draft", "1.0.0", False),
+        ("1.0.0", "1.0.0-draft", False),
+        ("1.0", "1.0.0", False),
+        ("one", "1.0.0", False),
+        ("1.0.0-", "1.0.0", False),
+    ],
+)
+def test_which_version_an_edition_may_speak(theirs, ours, fits):
+    assert speaks(theirs, ours) is fits
+
+
+@pytest.mark.parametrize(
+    ("disclaims", "why"),
+    [(["pricing"], "`disclaims` names pricing"), (["email", "webhook"], "names every channel")],
+)
+def test_nobody_disclaims_what_he_likes(monkeypatch, disclaims, why):
+    name = "notifications" if "email" in disclaims else "pricing"
+    said = Faulty.manifest
+    more = {"disclaims": [*disclaims, "signatures"]}
+    monkeypatch.setattr(Faulty, "manifest", lambda edition: said(edition) | more)
+    with serving(name) as url:
+        report = conform(name, url, LOOPBACK, examples=1)
+    assert not report.passed
+    assert why in broken(report)["manifest"]
 
 
 def test_every_replaceable_contract_has_a_suite():

@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import json
 import random
 import smtplib
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from guilder.contracts.screening.v1 import (
     Check,
     Side,
 )
-from guilder.contracts.values import CURRENCIES, Money
+from guilder.contracts.values import CURRENCIES, MAX_MINOR, Money
 
 
 class Decision(Protocol):
@@ -54,6 +55,7 @@ class Prices:
         self.calls = 0
         self.before: tuple[int, Money] | None = None
         self.seen: set[str] = set()
+        self.tenants: set[int] = set()
 
     async def answer(self, tenant: int, questions: list[Question]) -> list[Any]:
         """Quote."""
@@ -71,6 +73,12 @@ class Prices:
         amount, fault = asked.amount, self.fault
         if fault == "refuses-valid" and amount.minor > 0:
             return Refused("we do not price this")
+        if fault == "overflows" and amount.minor >= MAX_MINOR:
+            return Refused("too large a number for us")
+        if fault == "two-tenants":
+            self.tenants.add(tenant)
+            if len(self.tenants) > 2:
+                return Refused("we have room for two")
         minor = max((abs(amount.minor) + 200) // 400, 10)
         minor = min(minor + self._more(n, asked), cap(amount).minor)
         currency = amount.currency
@@ -112,7 +120,8 @@ class Screens:
     def __init__(self, fault: str | None = None, **_: Any) -> None:
         """Finds exact words alone, so it disclaims the rest."""
         self.fault = fault
-        self.disclaims = ("fuzzy-names", "birth-dates")
+        boasts = {"exact-only": "fuzzy-names", "ignores-birth": "birth-dates"}.get(fault or "")
+        self.disclaims = [one for one in ("fuzzy-names", "birth-dates") if one != boasts]
         self.before: tuple[int, str] | None = None
 
     async def answer(self, tenant: int, questions: list[Check]) -> list[Any]:
@@ -219,6 +228,8 @@ class Delivers:
 
     def _mail(self, asked: Deliver) -> bool:
         assert self.smtp is not None
+        if self.fault == "smuggles-headers":
+            return self._raw_mail(asked)
         mail = EmailMessage()
         mail["To"], mail["From"] = asked.to, "bank@company-x.example"
         mail["Subject"] = " ".join(asked.subject.split())
@@ -230,12 +241,24 @@ class Delivers:
             return False
         return True
 
+    def _raw_mail(self, asked: Deliver) -> bool:
+        text = f"To: {asked.to}\r\nSubject: {asked.subject}\r\n\r\n{asked.text}"
+        try:
+            with smtplib.SMTP(*self.smtp, timeout=5) as relay:
+                relay.sendmail("bank@company-x.example", asked.to, text.encode())
+        except smtplib.SMTPRecipientsRefused:
+            return False
+        return True
+
     def _post(self, asked: Deliver) -> bool:
         to = urlsplit(asked.to)
+        text = asked.text
+        if self.fault == "rewrites":
+            text = json.dumps(json.loads(text), indent=1)
         connection = http.client.HTTPConnection(to.netloc, timeout=5)
         try:
             kind = {"Content-Type": "application/json"}
-            connection.request("POST", to.path, asked.text.encode(), kind)
+            connection.request("POST", to.path, text.encode(), kind)
             return connection.getresponse().status < 400
         finally:
             connection.close()

@@ -38,6 +38,9 @@ from tests.editions.decide import DECISIONS, Decision
 WORKERS = 4
 """How many requests an edition that is slow under load answers at once."""
 
+SMALL = 60
+"""The most items that an edition takes which the contract's 256 are too many for."""
+
 EVERY = ("pricing", "screening", "notifications")
 
 FAULTS: dict[str, tuple[str, ...]] = {
@@ -56,7 +59,11 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "leaks-tenant": ("pricing", "screening"),
     "turns-bad": ("pricing",),
     "refuses-valid": ("pricing", "screening", "notifications"),
+    "overflows": ("pricing",),
+    "two-tenants": ("pricing",),
     "misses-name": ("screening",),
+    "exact-only": ("screening",),
+    "ignores-birth": ("screening",),
     "hits-everybody": ("screening",),
     "echoes-personal": ("screening", "notifications"),
     "verdict-without-hits": ("screening",),
@@ -65,6 +72,8 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "out-of-order": ("notifications",),
     "retries-forever": ("notifications",),
     "other-id": ("notifications",),
+    "rewrites": ("notifications",),
+    "smuggles-headers": ("notifications",),
     # how it answers (here)
     "late": EVERY,
     "hangs": EVERY,
@@ -81,6 +90,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "extra-field": EVERY,
     "missing-field": EVERY,
     "item-count": EVERY,
+    "small-batches": EVERY,
     "swapped-order": EVERY,
     "bare-answer": EVERY,
     "bare-problem": EVERY,
@@ -205,7 +215,7 @@ class Faulty:
         elif self.fault == "hangs":
             await self._pause(3600)
         elif self.fault == "slow-under-load":
-            await self._pause(seconds * 1.2 if self._inside > WORKERS else 0.01)
+            await self._pause(seconds * 1.2 if self._inside > WORKERS else 0.002)
         elif self.fault == "redirects":
             return RedirectResponse("http://169.254.169.254/latest/meta-data/", 307)
         elif self.fault == "errors" or (self.fault == "errors-sometimes" and self.calls % 9 == 0):
@@ -232,10 +242,12 @@ class Faulty:
         if not isinstance(asked, dict) or set(asked) != {"tenant", "items"}:
             raise InvalidRequest("expected tenant and items", at="$")
         tenant, items = asked["tenant"], asked["items"]
-        if type(tenant) is not int or tenant < 1:
-            raise InvalidRequest("a tenant is a number from 1 on", at="$.tenant")
+        if type(tenant) is not int or not 1 <= tenant < 2**31:
+            raise InvalidRequest("a tenant is a number from 1 to 2^31 - 1", at="$.tenant")
         if not isinstance(items, list) or not 0 < len(items) <= MOST_ITEMS:
             raise InvalidRequest(f"items is a list of 1 to {MOST_ITEMS}", at="$.items")
+        if self.fault == "small-batches" and len(items) > SMALL:
+            raise InvalidRequest(f"at most {SMALL} items", at="$.items")
         questions = [convert(item, operation.request) for item in items]
         answered = await self.decision.answer(tenant, questions)
         return self._twist([self._item(one) for one in answered])

@@ -16,6 +16,8 @@ class Stop:
     check: str
     guard: str = ""
     """The failure that the guard records where the fault shows after the suite has passed."""
+    asker: str = ""
+    """The check without which a run would not have asked what shows the fault."""
 
 
 LATE, BROKEN, UNTRUE = "late", "broken", "untruthful"
@@ -35,6 +37,10 @@ STOPS: dict[str, Stop] = {
     "leaks-tenant": Stop("tells of another tenant's payment", "suite", "tenants-apart"),
     "turns-bad": Stop("is right until it has passed", "guard", "invariants", UNTRUE),
     "refuses-valid": Stop("refuses what may be asked", "suite", "answers", BROKEN),
+    "overflows": Stop("cannot count to 10^15", "suite", "answers", BROKEN, "golden"),
+    "two-tenants": Stop("has room for two tenants", "suite", "answers", BROKEN, "conversation"),
+    "exact-only": Stop("boasts of finding misspelt names", "suite", "fuzzy-names"),
+    "ignores-birth": Stop("boasts of comparing birth dates", "suite", "birth-dates"),
     "misses-name": Stop("says clear for a listed name", "suite", "sentinels"),
     "hits-everybody": Stop("finds everybody", "suite", "near-misses"),
     "echoes-personal": Stop("repeats a name where none belongs", "suite", "invariants", UNTRUE),
@@ -44,6 +50,8 @@ STOPS: dict[str, Stop] = {
     "out-of-order": Stop("delivers as it comes", "suite", "in-order"),
     "retries-forever": Stop("knocks at a closed door again and again", "suite", "undeliverable"),
     "other-id": Stop("gives a receipt for another message", "suite", "invariants", UNTRUE),
+    "rewrites": Stop("posts a document that it wrote anew", "suite", "webhook"),
+    "smuggles-headers": Stop("makes headers of a subject's lines", "suite", "email"),
     "late": Stop("answers after the deadline", "suite", "deadline", LATE),
     "hangs": Stop("never answers", "suite", "deadline", LATE),
     "slow-drip": Stop("answers byte by byte", "suite", "deadline", LATE),
@@ -59,6 +67,7 @@ STOPS: dict[str, Stop] = {
     "extra-field": Stop("adds a member", "suite", "extra-members", BROKEN),
     "missing-field": Stop("leaves a member out", "suite", "answer-shape", BROKEN),
     "item-count": Stop("answers one item more", "suite", "count", BROKEN),
+    "small-batches": Stop("takes 60 items at most", "suite", "status", BROKEN, "batches"),
     "swapped-order": Stop("answers back to front", "suite", "order"),
     "bare-answer": Stop("leaves the envelope out", "suite", "envelope", BROKEN),
     "bare-problem": Stop("refuses without saying why", "suite", "problem-shape", BROKEN),
@@ -76,13 +85,13 @@ Each line is an edition that the tests run for real (`tests/editions/faulty.py`)
 everything but this. **suite**: it never gets an attestation, so it cannot be bound; the named check
 alone fails, and with that check taken away the edition passes. **guard**: it passes the suite and
 turns bad later; each answer is judged again when it counts ([guard](guard.md)). **shadow**: nothing
-is wrong with it by
-the contract, a price of its own is what an edition is for; the comparison in `guilder binding
-report` shows the difference before anybody pays it.
+is wrong with it by the contract, a price of its own is what an edition is for; the comparison in
+`guilder binding report` shows the difference before anybody pays it.
 
 The last column is what the guard records should a fault of the suite's begin after the edition was
 bound; where it is empty the fault harms nobody else, or only a comparison of many answers shows it:
-run the suite again, attestations expire for that reason.
+run the suite again, attestations expire for that reason. A check in brackets is the one whose
+question brings the fault to light.
 
 | fault | what the edition does | with | stopped by | check | guard, later |
 |---|---|---|---|---|---|
@@ -97,7 +106,8 @@ def contract_of(fault: str) -> str:
 def page() -> str:
     """The whole page."""
     lines = [
-        f"| `{fault}` | {stop.does} | {contract_of(fault)} | {stop.by} | `{stop.check}` |"
+        f"| `{fault}` | {stop.does} | {contract_of(fault)} | {stop.by} |"
+        f" `{stop.check}`{f' (`{stop.asker}`)' if stop.asker else ''} |"
         f" {f'`{stop.guard}`' if stop.guard else ''} |"
         for fault, stop in STOPS.items()
     ]

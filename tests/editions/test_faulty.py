@@ -55,6 +55,11 @@ def test_the_suite_stops_it_by_one_check_alone(fault):
     assert judge(fault, without={check}) == (True, set())
 
 
+@pytest.mark.parametrize("fault", [f for f, stop in STOPS.items() if stop.asker])
+def test_without_the_question_it_would_not_show(fault):
+    assert judge(fault, without={STOPS[fault].asker}) == (True, set())
+
+
 @pytest.mark.parametrize("fault", [f for f, stop in STOPS.items() if stop.by != "suite"])
 def test_the_suite_cannot_see_it(fault):
     """So something else has to: the guard's own tests and the shadow's show that it does."""
