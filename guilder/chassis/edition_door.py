@@ -7,10 +7,9 @@ them, signed by the platform whose public key is given; without a key there is n
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from starlette.requests import Request as HttpRequest
@@ -22,7 +21,7 @@ from guilder.chassis.contract import convert, encode, read_json
 from guilder.chassis.events import SYSTEM
 from guilder.chassis.hop import received
 from guilder.chassis.serve import Endpoint, Outcome, respond
-from guilder.chassis.settings import BadSetting, Settings, setting
+from guilder.chassis.settings import BadSetting, EditionSettings
 from guilder.chassis.signature import BadSignature, Jwk, verify
 from guilder.contracts.context import Call, Context
 from guilder.contracts.declare import Operation
@@ -45,28 +44,6 @@ STOCK: Final = "A"
 MOST_TENANTS: Final = 2**31 - 1
 
 
-@dataclass(frozen=True)
-class EditionSettings(Settings):
-    """Whether stock services are offered as editions."""
-
-    PREFIX: ClassVar[str] = "GUILDER_EDITION_"
-
-    key: str = setting(
-        "",
-        "the public key, a JSON Web Key as `GET /v1/edition-keys` lists it, of the platform that"
-        " this process answers as an edition below /editions/NAME; empty: nobody",
-    )
-
-    def jwk(self) -> Jwk | None:
-        """The key, if one is given; BadSetting for what is none."""
-        if not self.key:
-            return None
-        try:
-            return msgspec.json.decode(self.key, type=_PublicKey).members()
-        except msgspec.MsgspecError as error:
-            raise BadSetting(f"GUILDER_EDITION_KEY is no public key: {error}") from None
-
-
 class _PublicKey(msgspec.Struct, frozen=True, tag_field="kty", tag="EC"):
     x: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{43}(?!\n)$")]
     y: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{43}(?!\n)$")]
@@ -74,6 +51,16 @@ class _PublicKey(msgspec.Struct, frozen=True, tag_field="kty", tag="EC"):
 
     def members(self) -> dict[str, str]:
         return {"kty": "EC", "crv": self.crv, "x": self.x, "y": self.y}
+
+
+def public_key(settings: EditionSettings) -> Jwk | None:
+    """The key whose platform is answered, if one is given; BadSetting for what is none."""
+    if not settings.key:
+        return None
+    try:
+        return msgspec.json.decode(settings.key, type=_PublicKey).members()
+    except msgspec.MsgspecError as error:
+        raise BadSetting(f"GUILDER_EDITION_KEY is no public key: {error}") from None
 
 
 @cache

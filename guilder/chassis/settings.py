@@ -76,3 +76,16 @@ class OutboundSettings(Settings):
         "networks, parted by commas, that editions and webhooks may be on although they are not"
         " public: `10.1.0.0/16, ::1/128`; only there may an address be http://",
     )
+
+
+@dataclass(frozen=True)
+class EditionSettings(Settings):
+    """Whether stock services are offered as editions (chassis/edition_door.py)."""
+
+    PREFIX: ClassVar[str] = "GUILDER_EDITION_"
+
+    key: str = setting(
+        "",
+        "the public key, a JSON Web Key as `GET /v1/edition-keys` lists it, of the platform that"
+        " this process answers as an edition below /editions/NAME; empty = nobody",
+    )

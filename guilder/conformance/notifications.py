@@ -53,8 +53,9 @@ class Messages(Subject):
 
     def heard(self, manifest: Manifest) -> str:
         """Use the channels that the edition offers."""
-        self.channels[:] = [one for one in CHANNELS if one not in manifest.disclaims]
-        return "" if self.channels else "`disclaims` names every channel"
+        offered = [one for one in CHANNELS if one not in manifest.disclaims]
+        self.channels[:] = offered or CHANNELS
+        return "" if offered else "`disclaims` names every channel"
 
     @property
     def arrivals(self) -> Arrivals:

@@ -55,9 +55,8 @@ def _manifest(session: Session) -> Manifest:
 
 def speaks(theirs: str, ours: str) -> bool:
     """Whether an edition of one version can be asked by a platform of the other."""
-    theirs, _, draft = theirs.partition("-")
-    if draft or "-" in ours:
-        return f"{theirs}-{draft}" == ours
+    if "-" in theirs + ours:  # a draft is like no other version
+        return theirs == ours
     numbers = [part.split(".") for part in (theirs, ours)]
     if not all(len(part) == 3 and all(n.isdigit() for n in part) for part in numbers):
         return False

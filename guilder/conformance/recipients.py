@@ -16,7 +16,8 @@ from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, Final
 
-from guilder.chassis.settings import BadSetting, Settings, setting
+from guilder.chassis.settings import BadSetting
+from guilder.conformance.settings import RecipientSettings
 
 NEVER: Final = "never"
 """A recipient whose name begins so takes nothing, ever: 550 in SMTP, 410 in HTTP."""
@@ -24,22 +25,6 @@ NEVER: Final = "never"
 DOMAIN: Final = "conformance.example"
 LARGEST: Final = 256 * 1024
 IDLE_S: Final = 30
-
-
-@dataclass(frozen=True)
-class RecipientSettings(Settings):
-    """Where a suite receives what an edition of `notifications` delivers."""
-
-    PREFIX: ClassVar[str] = "GUILDER_CONFORMANCE_"
-
-    smtp: str = setting(
-        "127.0.0.1:0",
-        "host:port where the suite takes mail; the edition's relay for the time of the run",
-    )
-    webhook: str = setting("127.0.0.1:0", "host:port where the suite takes webhooks")
-    webhook_url: str = setting(
-        "", "how the edition reaches that receiver, if not by http://HOST:PORT"
-    )
 
 
 @dataclass

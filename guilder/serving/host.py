@@ -12,14 +12,14 @@ from starlette.applications import Starlette
 from guilder.chassis import logs, observe
 from guilder.chassis.call import Direct, Remote, callers
 from guilder.chassis.clock import Clock
-from guilder.chassis.edition_door import EditionSettings, edition_routes
+from guilder.chassis.edition_door import edition_routes, public_key
 from guilder.chassis.listen import Server, private_server
 from guilder.chassis.metrics import Source
 from guilder.chassis.process import Build, Process
 from guilder.chassis.releases import Road
 from guilder.chassis.schema import SchemaMismatch
 from guilder.chassis.serve import service_routes
-from guilder.chassis.settings import BadSetting
+from guilder.chassis.settings import BadSetting, EditionSettings
 from guilder.chassis.store import OUTAGES
 from guilder.contracts.catalogue import all_contracts
 from guilder.gateway.app import Gateway
@@ -139,7 +139,7 @@ class Host:
 
     def _private(self, *sources: Source) -> Server:
         routes = observe.routes(self._process, *sources)
-        key = EditionSettings.load(self.plan.env).jwk()
+        key = public_key(EditionSettings.load(self.plan.env))
         for endpoint in self._process.endpoints.values():
             routes += service_routes(endpoint, self.plan.keys, callers(endpoint.name))
             routes += edition_routes(endpoint, key) if key else []
