@@ -25,7 +25,8 @@ export interface Batch {
 /** A server that listens to nothing yet. Without keys it believes everybody: for trying only. */
 export function serve(manifest: Manifest, keys: Keys | undefined): Server {
   const server = createServer((request, response) => {
-    void respond(request, response, manifest, keys);
+    const closing = () => !server.listening;
+    void respond(request, response, manifest, keys, closing);
   });
   server.keepAliveTimeout = 75_000; // longer than the platform keeps an idle connection
   server.requestTimeout = 15_000;
@@ -37,6 +38,7 @@ async function respond(
   response: ServerResponse,
   manifest: Manifest,
   keys: Keys | undefined,
+  closing: () => boolean,
 ): Promise<void> {
   const began = performance.now();
   const id = String(request.headers["guilder-request"] ?? "").slice(0, 80);
@@ -70,7 +72,7 @@ async function respond(
     document = problem.document();
   }
   const type = status === 200 ? "application/json" : "application/problem+json";
-  if (!request.complete) response.setHeader("Connection", "close");
+  if (!request.complete || closing()) response.setHeader("Connection", "close");
   response.writeHead(status, { "Content-Type": type, "Guilder-Edition": banner(manifest) });
   response.end(JSON.stringify(document));
   log("answered", { request: id, status, ...about, ms: Math.round(performance.now() - began) });

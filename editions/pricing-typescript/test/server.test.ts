@@ -37,6 +37,7 @@ test("an item that is wrong is refused alone", async () => {
 test("what is no batch is refused", async () => {
   const bodies = ["", "[", "[]", '{"tenant":7}', '{"tenant":7,"items":[]}', '{"items":[1]}'];
   bodies.push('{"tenant":"7","items":[1]}', '{"tenant":7,"items":[1],"more":1}');
+  bodies.push(`{"tenant":1${"0".repeat(40)},"items":[1]}`);
   bodies.push("[".repeat(99_999), JSON.stringify({ tenant: 7, items: new Array(257).fill(1) }));
   for (const body of bodies) {
     const answer = await post(body);

@@ -109,6 +109,7 @@ func TestTheWireRefusesWhatIsNoBatch(t *testing.T) {
 		`{"Tenant":7,"items":[1]}`:            400,
 		`{"tenant":7,"items":[1],"more":1}`:   400,
 		`{"tenant":7`:                         400,
+		`{"tenant":1e40,"items":[1]}`:         400,
 		strings.Repeat("[", 100_000):          400,
 		"{\"tenant\":7,\"items\":[\"\xff\"]}": 400,
 	} {

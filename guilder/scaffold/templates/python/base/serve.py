@@ -149,7 +149,7 @@ class Handler(BaseHTTPRequestHandler):
             raise invalid("the body is not JSON") from None
         batch = members(value, "tenant items")
         tenant, items = batch["tenant"], batch["items"]
-        if type(tenant) is not int or tenant < 1:
+        if type(tenant) is not int or not 1 <= tenant < 2**53:
             raise invalid("tenant must be a positive whole number")
         if not isinstance(items, list) or not 1 <= len(items) <= MOST_ITEMS:
             raise invalid(f"items must be a list of 1 to {MOST_ITEMS}")

@@ -45,6 +45,7 @@ class Wire(unittest.TestCase):
     def test_what_is_no_batch_is_refused(self):
         bodies = ["", "[", "[]", '{"tenant":7}', '{"tenant":7,"items":[]}', '{"items":[1]}']
         bodies += ['{"tenant":"7","items":[1]}', '{"tenant":7,"items":[1],"more":1}']
+        bodies += [f'{{"tenant":{10**40},"items":[1]}}', '{"tenant":true,"items":[1]}']
         bodies += [
             '{"tenant":7,"tenant":8,"items":[1]}',
             '{"tenant":7,"items":[NaN]}',
