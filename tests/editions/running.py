@@ -125,7 +125,7 @@ def free_port() -> int:
     raise AssertionError("no free port among a hundred")
 
 
-def suite(contract: str, edition: Running, examples: int = 5, **settings: str) -> dict[str, Any]:
+def suite(contract: str, edition: Running, examples: int = 3, **settings: str) -> dict[str, Any]:
     """What the contract's suite says of it."""
     with tempfile.NamedTemporaryFile() as seed:
         seed.write(SEED)
