@@ -231,6 +231,23 @@ async def test_who_hangs_keeps_nobody_else_waiting(direct_desk, endpoint):
     assert len(stuck.posts) == 30
 
 
+async def test_a_mail_server_that_hangs_keeps_no_webhook_waiting(direct_desk, smtp, endpoint):
+    desk = direct_desk
+    made, who = await desk.register(endpoint), await desk.person(smtp)
+    smtp.reached.clear()
+    smtp.hangs = asyncio.Event()
+    mail = await desk.queue(who)
+    running = asyncio.create_task(desk.engine.round())
+    async with asyncio.timeout(5):
+        await smtp.reached.wait()
+        post = await desk.queue(made)
+        await endpoint.reached.wait()
+    assert (await desk.read(mail)).state == "queued"
+    smtp.hangs.set()
+    await running
+    assert [(await desk.read(d)).state for d in (mail, post)] == ["sent", "sent"]
+
+
 async def test_two_processes_send_each_delivery_once(direct_desk, endpoint):
     desk = direct_desk
     made = await desk.register(endpoint)
