@@ -131,6 +131,7 @@ async def test_a_canary_that_answers_nonsense_is_taken_away_by_itself(world):
             ctx = somebody(bank.number).ctx("")
             answer, _ = await answered(payments(world).quote, ctx, question(world, 100_000))
             assert answer.fee.minor == 250, "nobody pays a lie"
+        await world.settle()  # told; and heard of with the next directory
         await world.settle()
         found = await report(world, record)
     assert found.binding.ended_reason == "burnt"
