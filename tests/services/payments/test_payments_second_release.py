@@ -51,7 +51,11 @@ async def second_release(world):
     """The later release of pricing, served on a socket of its own; its address."""
     folder = Path(tempfile.mkdtemp(prefix="gn-"))
     process = Process(
-        {"pricing": lambda parts: Built(LaterPricing(parts.store, parts.once))},
+        {
+            "pricing": lambda parts: Built(
+                LaterPricing(parts.store, parts.once, parts.calls.bindings)
+            )
+        },
         {"pricing": world.process.stores["pricing"]._connect},
         folder,
         world.clock,
