@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from ipaddress import ip_network
+from itertools import count
 
 import msgspec
 from binding_desk import wish
@@ -17,6 +18,9 @@ from guilder.services.registry.notary import Notary, Statement, fresh_key
 
 HOME = "http://127.0.0.1:4000"
 DIGEST = "sha256:" + "ab" * 32
+LATER = count()
+"""Of rows that say the same, the last made is looked at first, whatever other tests have left."""
+
 OTHER_DIGEST = "sha256:" + "cd" * 32
 
 
@@ -84,7 +88,7 @@ class Lab:
             "suite": self.suite,
             "disclaims": [],
             "finished_at": now - timedelta(minutes=1),
-            "expires_at": now + timedelta(days=30),
+            "expires_at": now + timedelta(days=30, microseconds=next(LATER)),
         }
         statement = Statement(**(said | changes))
         kept = msgspec.structs.replace(statement, digest=tamper) if tamper else statement

@@ -80,7 +80,7 @@ async def test_nothing_is_bound_without_an_attestation_for_exactly_that(world):
 
 async def test_an_attestation_does_not_last(world):
     bank = await make_bank(world)
-    await refused(world, v1.AttestationExpired, bank, said={}, ahead=timedelta(days=30))
+    await refused(world, v1.AttestationExpired, bank, said={}, ahead=timedelta(days=31))
     problem = await refused(world, v1.AttestationExpired, bank, said={"suite": "suite-0"})
     assert "a suite that has changed since" in problem.detail
 
