@@ -21,7 +21,7 @@ from guilder.gateway.settings import GatewaySettings
 from tests.gateway.door import Door, key, read
 from tests.services.payments.payments_desk import open_desk
 
-HOPS = {"access", "accounts", "ledger", "payments", "pricing", "vault"}
+HOPS = {"access", "accounts", "ledger", "parties", "payments", "pricing", "screening", "vault"}
 """The services that a payment passes through."""
 
 
