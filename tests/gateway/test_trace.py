@@ -46,6 +46,7 @@ async def ready(door):
     await door.world.client(Access).assign(desk.bank.manager.ctx(), grant)
     token = await door.token(str(made.id), made.client_secret)
     await door.send("GET", "/v1/accounts", token=token)  # identity has been asked from here on
+    await door.world.process.built["screening"].service.lists.current()  # read, and said so
     await door.world.settle()
     return desk, token
 
