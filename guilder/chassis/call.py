@@ -34,6 +34,7 @@ from guilder.chassis.serve import (
     write_batch,
 )
 from guilder.chassis.token import HEADER, LIFETIME, CallKeys, Claims, digest
+from guilder.chassis.versions import older
 from guilder.chassis.wire import Address, Wire
 from guilder.contracts.context import Call, Context
 from guilder.contracts.declare import Contract, Operation
@@ -262,7 +263,7 @@ class Calls:
         """What answers this call: another edition only what its contract lets it answer."""
         ctx, contract = call.ctx, operation.contract
         binding = self.bindings.resolve(ctx.tenant, contract, ctx.principal.id)
-        if binding.foreign and not operation.replaceable:
+        if binding.foreign and not (operation.replaceable and speaks(binding, operation)):
             return self.bindings.stock(contract)
         return binding
 
@@ -324,6 +325,12 @@ class Calls:
         if self._keys is None:
             raise LookupError(f"{self.caller} has no keys for calls to other releases")
         return Remote(Address.read(address), self.caller, self._keys)
+
+
+def speaks(binding: Binding, operation: Operation) -> bool:
+    """Whether the version of the contract that is bound has this operation; else stock answers."""
+    known = older(binding.contract, binding.contract_version)
+    return known is None or operation.name in known
 
 
 Send = Callable[[Operation, Sequence[Call[Any]]], Awaitable[list[Outcome]]]

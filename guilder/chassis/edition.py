@@ -20,6 +20,7 @@ from guilder.chassis.contract import convert, encode, plain, read_json
 from guilder.chassis.outbound import Outbound
 from guilder.chassis.serve import Outcome, latest
 from guilder.chassis.signature import SigningKey
+from guilder.chassis.versions import older
 from guilder.chassis.wire import MAX_ANSWER, Reply, TooLarge
 from guilder.contracts import edition as wire
 from guilder.contracts.context import Call
@@ -71,6 +72,8 @@ class EditionRoad:
         """`checks` names those that are made; tests leave one out to see what then gets through."""
         self._binding, self._out, self._key = binding, out, key
         self._checks = frozenset(checks)
+        self._known = older(binding.contract, binding.contract_version)
+        """What its version of the contract knows, where that is not the present one."""
 
     async def send(self, operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
         """Answer the calls of one tenant, one outcome each; ValueError for those of two."""
@@ -113,7 +116,7 @@ class EditionRoad:
             body = encode(
                 {
                     "tenant": calls[0].ctx.tenant,
-                    "items": [_seen(operation, call.request) for call in calls],
+                    "items": [self._shown(operation, call.request) for call in calls],
                 }
             )
             headers = {
@@ -184,13 +187,24 @@ class EditionRoad:
             stopped[wrong.check] += 1
             return lost(operation, wrong.failure)
 
+    def _shown(self, operation: Operation, request: Any) -> Any:
+        """What the contract's `sees` names, as far as the edition's version knows it."""
+        seen = _seen(operation, request)
+        return seen if self._known is None else self._known[operation.name].ask(plain(seen))
+
+    def _promises(self, operation: Operation, given: Any) -> bool:
+        """Whether the edition's version of the contract knows all that was answered."""
+        known = self._known
+        return known is None or known[operation.name].answer(given) == given
+
     def _answer(self, operation: Operation, request: Any, given: Any) -> Any:
         try:
             answer = convert(given, operation.answer)
         except (InvalidRequest, ValueError, TypeError, RecursionError):
             self._demand(False, "type", "broken")
             return given
-        self._demand(not _unknown(given, plain(answer)), "unknown", "broken")
+        understood = not _unknown(given, plain(answer)) and self._promises(operation, given)
+        self._demand(understood, "unknown", "broken")
         if operation.faults is not None:
             try:
                 fault = next(iter(operation.faults(request, answer)), None)
