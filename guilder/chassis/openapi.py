@@ -201,7 +201,8 @@ def _document(title: str, version: str, *parts: Part) -> dict[str, Any]:
     schemas: dict[str, Any] = {"Problem": PROBLEM_SCHEMA}
     for more_paths, more_schemas in parts:
         paths |= more_paths
-        schemas |= more_schemas
+        for name, schema in more_schemas.items():
+            assert schemas.setdefault(name, schema) == schema, f"two types are called {name}"
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "license": {"name": "Apache-2.0"}},

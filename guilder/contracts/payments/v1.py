@@ -328,7 +328,7 @@ class Payments(Contract, name="payments", version="1.0.0-draft"):
         public=True,
         may="view",
         on="inside",
-        problems=(UnknownPayment,),
+        problems=(UnknownPayment, Forbidden),
     )
     async def explanation(self, ctx: Context, request: PaymentId) -> Explanation:
         """Derive the fee of a payment again, by asking who decided it the same question."""
