@@ -74,6 +74,7 @@ class Versions:
     def unbindable(self, contract: type[Contract], version: str, on: date) -> str:
         """Why nothing new may be bound to a version of a contract on a day, or ""."""
         name, present = contract.contract_name, contract.contract_version.removesuffix("-draft")
+        version = version.removesuffix("-draft")
         life = self._lives.get(name, {}).get(version)
         if life is None and version != present:
             known = ", ".join(self.released(name)) or "none"
@@ -145,7 +146,8 @@ def older(contract: str, version: str) -> dict[str, Known] | None:
     out: it is the present version, or one of a later release of the platform.
     """
     kind = all_contracts().get(contract)
-    if kind is None or version in ("", kind.contract_version.removesuffix("-draft")):
+    present = "" if kind is None else kind.contract_version.removesuffix("-draft")
+    if kind is None or version.removesuffix("-draft") in ("", present):
         return None
     try:
         return fields_of(kind, version)
