@@ -89,6 +89,14 @@ class DigestChanged(Conflict):
     fix = "Have what runs there now tested with `guilder conform CONTRACT --url URL`."
 
 
+class ContractVersionEnded(Refused):
+    """The edition was built against a version of the contract that is over, or never was."""
+
+    code = "contract-version-ended"
+    title = "Nothing new is bound to this version of the contract"
+    fix = "Build the edition against a version that `guilder contract list` shows without an end."
+
+
 class LiveOnly(Refused):
     """Something with effects was to be tried beside who serves."""
 

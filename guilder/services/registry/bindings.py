@@ -93,6 +93,7 @@ class BindingDesk(v1.Registry):
             await release.check_release(request, self.ask_release)
         else:
             await edition.check_edition(request, row, self.editions.ask)
+            edition.check_version(request.contract, row["contract_version"], tx.at)
         version = all_contracts()[request.contract].contract_version
         return NewBinding(
             number=number,

@@ -1,12 +1,16 @@
 """Whether an edition of somebody else is what this platform has tested."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from guilder.chassis.store import Tx
+from guilder.chassis.versions import versions
+from guilder.contracts.catalogue import all_contracts
 from guilder.contracts.errors import AddressRefused
 from guilder.contracts.registry import v1
+from guilder.contracts.registry.bindings import ContractVersionEnded
 from guilder.services.registry import attestation_store
 from guilder.services.registry.manifest import AskEdition, NoManifest, Unanswered
 from guilder.services.registry.notary import Notary
@@ -33,6 +37,13 @@ async def attested(tx: Tx, notary: Notary, request: v1.Bind) -> Any:
     if earlier["expires_at"] > tx.at:
         raise v1.AttestationExpired(f"{wanted} passed a suite that has changed since")
     raise v1.AttestationExpired(f"that of {wanted} ended {earlier['expires_at']:%Y-%m-%d %H:%M}")
+
+
+def check_version(contract: str, version: str, at: datetime) -> None:
+    """Refuse to bind to a version of a contract that is past its sunset, or never was released."""
+    why = versions().unbindable(all_contracts()[contract], version, at.date())
+    if why:
+        raise ContractVersionEnded(why, at="$.contract")
 
 
 async def check_edition(request: v1.Bind, row: Any, ask: AskEdition) -> None:

@@ -7,10 +7,13 @@ from attested_desk import DIGEST, HOME, OTHER_DIGEST, foreign, lab, manifest
 from binding_desk import another_operator, answering, approve, bind, end, history, propose, wish
 
 from guilder.chassis.testing import make_bank, operator
+from guilder.chassis.versions import Versions
 from guilder.contracts.context import PLATFORM
 from guilder.contracts.declare import Nothing
 from guilder.contracts.errors import AddressRefused, InvalidRequest
+from guilder.contracts.pricing.v1 import Pricing
 from guilder.contracts.registry import v1
+from guilder.contracts.registry.bindings import ContractVersionEnded
 from guilder.services.registry.manifest import NoManifest, Unanswered
 
 
@@ -64,6 +67,22 @@ async def refused(world, problem, bank, *, answer=None, ahead=None, changes=None
                 here.world.clock.move(seconds=-ahead.total_seconds())
     assert (await history(world, tenant=bank.slug)).items == []
     return raised.value
+
+
+async def test_nothing_new_is_bound_to_a_version_that_has_ended(direct, monkeypatch):
+    bank, version = await make_bank(direct), Pricing.contract_version.removesuffix("-draft")
+    days = "released=2025-01-01\ndeprecated=2025-06-01\nsunset="
+    today = direct.clock.now().date()
+    for sunset, ended in ((today, True), (today + timedelta(days=1), False)):
+        book = Versions(f'[pricing."{version}"]\n{days}{sunset}\n')
+        monkeypatch.setattr("guilder.services.registry.edition.versions", lambda book=book: book)
+        if ended:
+            problem = await refused(direct, ContractVersionEnded, bank, said={})
+            assert f"has ended on {today}" in problem.detail
+        else:
+            with lab(direct) as here:
+                await here.attest()
+                await end(direct, await bind(direct, foreign(bank.slug)))
 
 
 async def test_nothing_is_bound_without_an_attestation_for_exactly_that(world):
