@@ -174,6 +174,7 @@ def bindings_command(rounds: int, repeats: int, as_json: bool) -> None:
         click.echo(
             f"{size.tenants:>6,} tenants: look-up {size.lookup_us:.2f} µs"
             f" ({size.lookup_ratio:.2f} × the smallest; {size.any_us:.2f} µs of any),"
-            f" whole directory {size.whole_ms:,.0f} ms ({size.directory_mib:,.1f} MiB), a change {size.change_ms:.2f} ms,"
+            f" whole directory {size.whole_ms:,.0f} ms ({size.directory_mib:,.1f} MiB),"
+            f" a change {size.change_ms:.2f} ms,"
             f" memory {size.mib:,.1f} MiB"
         )
