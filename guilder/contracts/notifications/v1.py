@@ -187,7 +187,7 @@ class Inbox(Answer, frozen=True, kw_only=True):
     next: UUID | None
 
 
-class Notifications(Contract, name="notifications", version="1.0.0-draft", kind="delivery"):
+class Notifications(Contract, name="notifications", version="1.0.0", kind="delivery"):
     """What people and systems are told."""
 
     @operation(

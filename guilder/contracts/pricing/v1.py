@@ -120,7 +120,7 @@ class Tariffs(Answer, frozen=True, kw_only=True):
     priced_by: str | None = None
 
 
-class Pricing(Contract, name="pricing", version="1.0.0-draft", kind="decision"):
+class Pricing(Contract, name="pricing", version="1.0.0", kind="decision"):
     """Fees and the tariffs they come from."""
 
     @operation(

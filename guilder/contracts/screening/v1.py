@@ -242,7 +242,7 @@ class DecidedCase(Answer, frozen=True, kw_only=True):
     decided_at: datetime
 
 
-class Screening(Contract, name="screening", version="1.0.0-draft", kind="decision"):
+class Screening(Contract, name="screening", version="1.0.0", kind="decision"):
     """Checks against lists, and the cases that hits become."""
 
     @operation(
