@@ -40,7 +40,7 @@ CHASSIS = (
     " seal selfcheck serve settings shadow shapes short_path signature store succession"
     " supervise supervised testing token versions wire"
 )
-"""The closed list of what every service stands on (decisions 0002, 0005, 0006, 0008, 0011, 0022)."""
+"""The closed list of what every service stands on: decisions 0002, 0005, 0006, 0008, 0011, 0022."""
 
 IN_CONTRACTS = {"msgspec"}
 NO_IO = {"asyncio", "http", "os", "pathlib", "socket", "sqlite3", "subprocess", "urllib"}
