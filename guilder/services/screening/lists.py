@@ -152,17 +152,17 @@ class Lists:
         """What is worth watching of the lists."""
         return [
             Measure(
-                "screening_entries",
+                "guilder_screening_entries",
                 "people and organisations on the lists that are in force",
                 lambda: self._index.entries if self._index else 0,
             ),
             Measure(
-                "screening_lists_broken",
+                "guilder_screening_lists_broken",
                 "list files that cannot be read as they are; what was read before is in force",
                 lambda: len(self.broken()),
             ),
             Measure(
-                "screening_lists_oldest_days",
+                "guilder_screening_lists_oldest_days",
                 "days since the oldest list was published",
                 self._oldest,
             ),

@@ -167,8 +167,8 @@ async def test_what_was_read_before_stays_where_a_file_breaks(folder, text, line
     assert await hits(lists) == ["900001"]
     assert len(lists.broken()) == 1
     by_name = {measure.name: measure.read() for measure in lists.measures}
-    assert by_name["screening_lists_broken"] == 1
-    assert by_name["screening_entries"] == 12
+    assert by_name["guilder_screening_lists_broken"] == 1
+    assert by_name["guilder_screening_entries"] == 12
     assert lines.last["event"] == "list is broken"
     assert not await lists.refresh()  # said once
     assert [line["event"] for line in lines.read_all()].count("list is broken") == 1
