@@ -328,6 +328,7 @@ def migrations(service: str) -> list[tuple[str, str]]:
 async def _migrate(admin: ConnectArgs, service: str, name: str) -> None:
     connection = await asyncpg.connect(**admin)
     try:
+        await connection.execute("SELECT pg_advisory_lock(hashtext('guilder migrate'))")
         await connection.execute(f'ALTER SCHEMA public OWNER TO "{name}_owner"')
         await connection.execute(f'SET ROLE "{name}_owner"')
         await connection.execute(f'GRANT USAGE ON SCHEMA public TO "{name}"')
@@ -340,7 +341,6 @@ async def _migrate(admin: ConnectArgs, service: str, name: str) -> None:
                 "ALTER DEFAULT PRIVILEGES IN SCHEMA public"
                 f' GRANT {privileges} ON {kind} TO "{name}"'
             )
-        await connection.execute("SELECT pg_advisory_lock(hashtext('guilder migrate'))")
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migration (name text PRIMARY KEY,"
             " checksum text NOT NULL, at timestamptz DEFAULT now(), needs text)"
