@@ -43,6 +43,9 @@ ADDRESS = "127.0.0.1"
 DEFAULT_PORT = 8321
 BACKLOG = 1024
 DEMO_FILE = "demo.json"
+OUTBOUND = "GUILDER_OUTBOUND_ALLOW"
+LOOPBACK = "127.0.0.0/8, ::1/128"
+"""Networks in which an edition may be that is bound to a demo, unless the setting says others."""
 
 
 @click.command()
@@ -67,9 +70,13 @@ def up(data: Path, port: int, split: bool, demo: bool, in_background: bool, as_j
     Ctrl-C or `guilder down` stops it. External servers are used when GUILDER_DATABASE and
     GUILDER_VAULT_DATABASE hold their addresses (postgresql://admin:password@host/postgres).
 
+    With --demo, editions and webhooks may be on this machine, unless GUILDER_OUTBOUND_ALLOW is set.
+
     Example: guilder up --demo --detach
     """
     home = Home(data.absolute())
+    if demo:
+        os.environ.setdefault(OUTBOUND, LOOPBACK)  # every process inherits it, restarted ones too
     try:
         home.prepare()
         if in_background:
@@ -104,6 +111,7 @@ def _up_here(home: Home, port: int, split: bool, ready: Callable[[], None]) -> N
         facts = {
             "api": "http://{}:{}".format(*listening.getsockname()[:2]),
             "split": split,
+            "outbound": os.environ.get(OUTBOUND, ""),
             "pid": pids[started[0].name],
             "sockets": where(home, split),
         }
@@ -206,6 +214,8 @@ def _announce(home: Home, data: Path, demo: bool, as_json: bool) -> None:
         return
     where = "" if str(data) == ".guilder" else f" --data {data}"
     click.echo(f"Guilder is up.   API   {facts['api']}/v1   read it at {facts['docs']}")
+    if facts.get("outbound"):
+        click.echo(f"Editions and webhooks may also be in {facts['outbound']} ({OUTBOUND}).")
     for bank in seeded:
         people = ", ".join(f"{login} ({role})" for login, role in bank.people.items())
         click.echo(f"\n{bank.tenant}: {people}")

@@ -97,6 +97,30 @@ def test_what_was_begun_together_goes_on_split_and_back(data):
     assert seen[0] == seen[1] == seen[2]
 
 
+def outbound(data):
+    """What the platform's processes were told of networks that are not public."""
+    pids = children(data).values()
+    return {psutil.Process(pid).environ().get("GUILDER_OUTBOUND_ALLOW") for pid in pids}
+
+
+def test_a_demo_alone_may_have_editions_on_this_machine(data, topology, monkeypatch):
+    """It says so, and it is the same after a restart; the same platform without --demo may not."""
+    monkeypatch.delenv("GUILDER_OUTBOUND_ALLOW", raising=False)
+    said = guilder("up", "--port", "0", "--detach", "--demo", *topology, data=data).stdout
+    assert "also be in 127.0.0.0/8, ::1/128 (GUILDER_OUTBOUND_ALLOW)" in said
+    guilder("restart", next(iter(children(data))), data=data)
+    assert outbound(data) == {"127.0.0.0/8, ::1/128"}
+    guilder("down", data=data)
+    assert up(data, *topology)["outbound"] == ""
+    assert outbound(data) == {None}
+
+
+def test_a_demo_keeps_the_networks_that_its_operator_named(data, monkeypatch):
+    monkeypatch.setenv("GUILDER_OUTBOUND_ALLOW", "10.20.0.0/24")
+    assert up(data, "--demo")["outbound"] == "10.20.0.0/24"
+    assert outbound(data) == {"10.20.0.0/24"}
+
+
 @pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
 def test_in_the_foreground_a_signal_stops_everything(data, topology, name):
     command = [*GUILDER, "up", "--port", "0", *topology, "--data", str(data)]
