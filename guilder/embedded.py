@@ -27,8 +27,7 @@ from guilder.chassis.supervise import SOCKETS_LINK, Child, SuperviseError
 from guilder.chassis.token import CallKeys
 from guilder.chassis.wire import Address
 from guilder.contracts.catalogue import all_contracts
-from guilder.serving.host import SUCCEEDED, Host
-from guilder.serving.plan import GATEWAY, Plan, ServeError, listen_unix, names
+from guilder.serving.plan import GATEWAY, SUCCEEDED, Plan, ServeError, listen_unix, names
 from guilder.serving.settings import ServeSettings
 
 READY = "ready.json"
@@ -253,6 +252,8 @@ def _say_ready() -> None:
 def main() -> None:
     """Run one process: `python -m guilder.embedded DATA NAME PRIVATE [PUBLIC]` (descriptors)."""
     import uvloop
+
+    from guilder.serving.host import Host  # takes long to import, and no command needs it
 
     data, name, *descriptors = sys.argv[1:]
     private, *public = [socket.socket(fileno=int(descriptor)) for descriptor in descriptors]

@@ -19,7 +19,6 @@ from guilder.chassis.wire import Address, Wire
 from guilder.cli.platform import data_option, json_option
 from guilder.cli.running import prepare_databases
 from guilder.embedded import CALL_KEY, Home
-from guilder.serving.host import Host
 from guilder.serving.plan import ServeError, from_settings, names, pair_keys
 
 LINE_SECONDS = 150.0
@@ -191,6 +190,8 @@ def serve(name: str, as_json: bool) -> None:
     Example: GUILDER_SERVE_LISTEN=unix:/run/pricing.sock guilder serve pricing
     """
     import uvloop
+
+    from guilder.serving.host import Host  # takes long to import, and no other command needs it
 
     def ready() -> None:
         click.echo(json.dumps({"ok": True, "pid": os.getpid()}) if as_json else f"{name} serves")

@@ -26,10 +26,7 @@ from guilder.gateway.app import Gateway
 from guilder.gateway.measures import Measures
 from guilder.gateway.settings import GatewaySettings
 from guilder.gateway.strict import server_settings
-from guilder.serving.plan import GATEWAY, Plan, ServeError
-
-SUCCEEDED = signal.SIGUSR1
-"""Sent to a process whose successor serves already: it may take its time to leave."""
+from guilder.serving.plan import GATEWAY, SUCCEEDED, Plan, ServeError
 
 
 def builds(names: tuple[str, ...]) -> dict[str, Build]:

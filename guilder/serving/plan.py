@@ -6,6 +6,7 @@ The embedded platform makes the same plans from its data directory (guilder/embe
 import errno
 import json
 import os
+import signal
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from guilder.contracts.errors import Unauthenticated
 from guilder.serving.settings import ServeSettings
 
 GATEWAY = "gateway"
+SUCCEEDED = signal.SIGUSR1
+"""Sent to a process whose successor serves already: it may take its time to leave."""
+
 BACKLOG = 1024
 """Connections that wait in a listening socket's queue while nobody takes them."""
 
