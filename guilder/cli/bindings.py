@@ -152,8 +152,8 @@ def approve_command(proposal_id: UUID, login: str | None, data: Path, as_json: b
     if ended.problem is not None:
         problem = CATALOGUE.get(ended.problem, Internal)
         fail(problem("it was approved, and then could not take effect"), as_json)
-    text = sentence(made) if made else f"{ended.operation} is approved and takes effect soon"
-    show(made or ended, as_json, text)
+    text = f"{ended.operation} is approved and takes effect soon"
+    show(made or ended, as_json, _in_force(made) if made else text)
 
 
 async def _ended(platform: Platform, login: str | None, proposal_id: UUID) -> Proposal:
@@ -267,6 +267,12 @@ def sentence(record: BindingRecord) -> str:
         return f"{part} until {_time(record.ended_at)} ({record.ended_reason or 'ended'})"
     since = "since" if record.bound_at <= datetime.now(UTC) else "from"
     return f"{part} {since} {_time(record.bound_at)}, generation {record.generation}"
+
+
+def _in_force(made: BindingRecord) -> str:
+    """What was bound, how to see how it does, and the way back."""
+    steps = f"  guilder binding report {made.id}\n  guilder binding rollback {made.id}"
+    return f"{sentence(made)}\n{steps}"
 
 
 def _line(record: BindingRecord) -> list[str]:
