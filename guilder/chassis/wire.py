@@ -17,6 +17,9 @@ IDLE_SECONDS = 60.0
 may not be sent twice must not meet that moment."""
 MAX_ANSWER = 64 * 1024 * 1024
 
+INTERIM = frozenset({100, 102, 103})
+"""Statuses that only announce an answer (RFC 9110); proxies send them unasked."""
+
 
 @dataclass(frozen=True)
 class Address:
@@ -92,7 +95,11 @@ class Reply:
         if self.done:  # nobody asked for a second answer
             self.keep_alive = False
             return
-        self.done, self.status = True, self.parser.get_status_code()
+        self.status = self.parser.get_status_code()
+        if self.status in INTERIM:  # the answer is still to come, over the same connection
+            self.headers.clear()
+            return
+        self.done = True
         self.keep_alive = self.parser.should_keep_alive()
 
     @property

@@ -413,6 +413,25 @@ async def test_what_came_unasked_is_no_answer():
         assert len(made.connections) == 2
 
 
+@pytest.mark.parametrize("status", [b"100 Continue", b"102 Processing", b"103 Early Hints"])
+async def test_what_only_announces_an_answer_is_none_and_never_that_of_another_request(status):
+    announced = b"HTTP/1.1 " + status + b"\r\nX-Only: here\r\n\r\n"
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst"
+    async with server(announced * 2 + answer, OK) as made:
+        out, url = Outbound(LOOPBACK), f"http://127.0.0.1:{made.port}"
+        first = await get(out, url, repeatable=True)
+        second = await get(out, url, repeatable=True)
+        assert len(made.connections) == 1
+    assert (first.status, first.body, second.body) == (200, b"first", b"ok")
+    assert "x-only" not in first.headers
+
+
+async def test_what_is_announced_without_end_is_too_large():
+    async with server(b"HTTP/1.1 100 Continue\r\n\r\n" * 4000) as made:
+        with pytest.raises(TooLarge):
+            await get(Outbound(LOOPBACK), f"http://127.0.0.1:{made.port}")
+
+
 async def test_an_old_connection_is_not_used_again_and_the_name_is_asked_anew(monkeypatch):
     async with server(OK) as made:
         names = Names(["127.0.0.1"])
