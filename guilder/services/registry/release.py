@@ -1,11 +1,13 @@
 """What may be bound, and whether a release is what it is said to be."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Annotated, Final
 
+import msgspec
+
+from guilder.chassis.contract import convert, read_json
 from guilder.chassis.wire import Address, Wire
 from guilder.contracts.catalogue import all_contracts
 from guilder.contracts.declare import Kind
@@ -32,6 +34,9 @@ LONGEST_PATH: Final = 100
 
 ASK_S: Final = 2.0
 """How long a release may take to say what it is."""
+
+LARGEST_HEALTH: Final = 64 * 1024
+"""The largest health report that is read, in bytes."""
 
 Served = Mapping[str, tuple[str, str]]
 """Edition and version by contract, as a process says of itself."""
@@ -71,10 +76,7 @@ def _check_mode(request: v1.Bind, kind: Kind) -> None:
 def check_beginning(begins: datetime | None, now: datetime) -> None:
     """BindingTimes unless a binding may begin then."""
     if begins is not None and not now < begins <= now + FARTHEST:
-        raise v1.BindingTimes(
-            f"{begins.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC is past, or over a year ahead",
-            at="$.begins",
-        )
+        raise v1.BindingTimes(f"{begins.isoformat()} is past, or over a year ahead", at="$.begins")
 
 
 def read_address(text: str) -> Address:
@@ -124,12 +126,21 @@ async def ask_release(address: Address) -> Served:
 
 
 def read_health(body: bytes) -> Served:
-    """Edition and version of each service in a health report."""
+    """Edition and version of each service in a health report; a stranger's may be anything."""
     try:
-        services: dict[str, Any] = json.loads(body)["services"]
-        return {
-            name: (str(line["edition"]), str(line["version"])) for name, line in services.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError):
+        if len(body) > LARGEST_HEALTH:
+            raise InvalidRequest("it is no health report of ours")
+        found: _Health = convert(read_json(body), _Health)
+    except InvalidRequest:
         detail = "what answers there is no process of this platform"
         raise v1.ReleaseUnreachable(detail, at="$.address") from None
+    return {name: (line.edition, line.version) for name, line in found.services.items()}
+
+
+class _Line(msgspec.Struct):
+    edition: v1.Edition
+    version: v1.Version
+
+
+class _Health(msgspec.Struct):
+    services: Annotated[dict[v1.ContractName, _Line], msgspec.Meta(max_length=32)]

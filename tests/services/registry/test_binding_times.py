@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import pytest
 from binding_desk import (
@@ -111,6 +112,14 @@ async def test_nothing_begins_in_the_past_or_far_ahead(world, ahead):
     bank = await make_bank(world)
     with saying(world), pytest.raises(v1.BindingTimes):
         await propose(world, operator(), wish(bank.slug, begins=soon(world, **ahead)))
+
+
+@pytest.mark.parametrize("edge", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_what_no_calendar_in_utc_holds_is_refused_like_any_other_time(world, edge):
+    bank = await make_bank(world)
+    asked = wish(bank.slug, begins=datetime.fromisoformat(edge))
+    with saying(world), pytest.raises(v1.BindingTimes, match=edge[:10]):
+        await propose(world, operator(), asked)
 
 
 async def test_what_is_approved_after_it_should_have_begun_does_not_begin(world):
