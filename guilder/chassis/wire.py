@@ -73,12 +73,20 @@ class Reply:
     began: bool = False
     done: bool = False
     keep_alive: bool = False
+    until_closed: bool = False
+    """Whether its body ends where the connection does: it says nothing else."""
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
         if self.done:
             return
         self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """Note how the body will end."""
+        if not self.done:
+            self.status = self.parser.get_status_code()
+            self.until_closed = not {"content-length", "transfer-encoding"} & self.headers.keys()
 
     def on_body(self, data: bytes) -> None:
         """Take a part of the body; bounded."""
@@ -95,9 +103,9 @@ class Reply:
         if self.done:  # nobody asked for a second answer
             self.keep_alive = False
             return
-        self.status = self.parser.get_status_code()
         if self.status in INTERIM:  # the answer is still to come, over the same connection
             self.headers.clear()
+            self.until_closed = False
             return
         self.done = True
         self.keep_alive = self.parser.should_keep_alive()
@@ -124,6 +132,9 @@ async def exchange(stream: Stream, data: bytes, reply: Reply) -> None:
     reply.parser, taken = httptools.HttpResponseParser(reply), 0
     while not reply.done:
         chunk = await reader.read(65536)
+        if not chunk and reply.until_closed:
+            reply.done = True
+            break
         if not chunk:
             raise ConnectionResetError("the connection was closed before the answer")
         reply.began, taken = True, taken + len(chunk)

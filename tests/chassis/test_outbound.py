@@ -426,6 +426,35 @@ async def test_what_only_announces_an_answer_is_none_and_never_that_of_another_r
     assert "x-only" not in first.headers
 
 
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+async def test_an_answer_may_end_with_its_connection(version):
+    async def simple(writer):  # as the plainest servers of many languages do
+        writer.write(b"HTTP/" + version + b" 201 Created\r\nX: y\r\n\r\nwhole")
+
+    async with server(simple, OK) as made:
+        out, url = Outbound(LOOPBACK), f"http://127.0.0.1:{made.port}"
+        reply = await get(out, url, repeatable=True)
+        assert (reply.status, reply.body, out._idle) == (201, b"whole", {(("http", url[7:])): []})
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        b"HTTP/1.1 200 OK\r\nX: y\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+    ],
+)
+async def test_an_answer_that_is_cut_off_is_none(cut):
+    async def cuts(writer):
+        writer.write(cut)
+
+    async with server(cuts) as made:
+        with pytest.raises(ConnectionResetError):
+            await get(Outbound(LOOPBACK), f"http://127.0.0.1:{made.port}")
+
+
 async def test_what_is_announced_without_end_is_too_large():
     async with server(b"HTTP/1.1 100 Continue\r\n\r\n" * 4000) as made:
         with pytest.raises(TooLarge):
