@@ -243,7 +243,8 @@ class Orders:
         """Go on with payments that have not ended and nobody works on; how many were taken.
 
         What waits goes on oldest first: one alone, to see whether it is worth asking, and when that
-        one has ended the others, ROUND at a time.
+        one has ended the others, ROUND at a time. What a person looks at says nothing of outages:
+        it goes on beside them.
         """
         tenants = [t for t in await self.store.seen_tenants() if self.held(t) is None]
         taken = 0
@@ -255,11 +256,12 @@ class Orders:
     async def _resume_tenant(self, tenant: int) -> int:
         async with self.store.tx(tenant) as tx:
             broken = await store.to_resume(tx, tenant, ROUND)
+            broken += await waiting_store.due(tx, tenant, ROUND, checked=True)
         await asyncio.gather(*(self._resume(row) for row in broken))
         taken, most = len(broken), 1
         for _ in range(ROUNDS):
             async with self.store.tx(tenant) as tx:
-                rows = await waiting_store.due(tx, tenant, most)
+                rows = await waiting_store.due(tx, tenant, most, checked=False)
             queues: dict[UUID, list[Any]] = {}
             for row in rows:
                 queues.setdefault(row["debtor"] or row["principal"], []).append(row)

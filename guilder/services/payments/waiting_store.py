@@ -72,14 +72,19 @@ async def wake(tx: Tx, tenant: int, payment: UUID) -> None:
     )
 
 
-async def due(tx: Tx, tenant: int, limit: int) -> list[Any]:
-    """Waiting payments whose pause has passed, in the order in which they were received."""
+async def due(tx: Tx, tenant: int, limit: int, *, checked: bool) -> list[Any]:
+    """Waiting payments whose pause has passed, in the order in which they were received.
+
+    `checked`: those that a person of the bank looks at, else all others.
+    """
     return await tx.fetch(
         "SELECT p.* FROM waiting w JOIN payment p ON p.tenant=w.tenant AND p.id=w.payment"
-        " WHERE w.tenant=$1 AND w.retry_at<=$2 ORDER BY w.payment LIMIT $3",
+        " WHERE w.tenant=$1 AND w.retry_at<=$2 AND (w.part='check')=$4"
+        " ORDER BY w.payment LIMIT $3",
         tenant,
         tx.at,
         limit,
+        checked,
     )
 
 

@@ -121,6 +121,18 @@ async def test_released_it_goes_on_by_itself(world):
     assert await desk.findings() == []
 
 
+async def test_what_a_person_looks_at_keeps_nothing_else_waiting(world):
+    desk = await open_desk(world)
+    checked, _ = await held(desk)
+    world.clock.move(seconds=1)
+    with road(world, Gone, "pricing"):
+        other = await waits(desk)
+    with later(desk, minutes=10):
+        await resume_all(desk)
+    assert (await desk.read(other.id)).state == "booked"
+    assert (await desk.read(checked.id)).waits_for.part == "check"
+
+
 async def test_confirmed_it_is_refused_without_a_reason(world):
     desk = await open_desk(world)
     ctx = desk.jana.ctx()
