@@ -145,8 +145,8 @@ class Others:
             return None
 
     def bound(self, ctx: Context, contract: str) -> Binding:
-        """What serves a contract for the tenant now."""
-        return self._bindings.resolve(ctx.tenant, contract)
+        """What serves a contract for whoever asks, of the tenant, now."""
+        return self._bindings.resolve(ctx.tenant, contract, ctx.principal.id)
 
     def begin(self) -> tuple[datetime, float]:
         """When something is asked: the moment, and the monotonic clock."""

@@ -138,6 +138,24 @@ async def test_a_binding_is_named_and_asked_again_while_it_lasts(world):
     )
 
 
+async def test_what_a_canary_priced_is_asked_of_the_canary_again(direct):
+    desk = await open_desk(direct)
+    await desk.tariff(FEE)
+    async with second_release(direct) as address:
+        while True:  # of a hundred people one is not drawn
+            record = await bind(direct, desk, address, mode="canary", share=99)
+            await direct.settle()
+            made = await desk.public().create(desk.jana.ctx(), desk.order())
+            (pricing,) = [d for d in await decisions(desk, made.id) if d.step == "pricing"]
+            if pricing.binding == record.id:
+                break
+            await end(direct, record)
+        said = await explain(desk, made.id)
+        assert (said.verdict, said.again) == ("same", "pricing A.1.1.0")
+        await end(direct, record)
+        await direct.settle()
+
+
 @pytest.mark.parametrize("on_failure", ["closed", "fallback"])
 async def test_an_edition_that_is_gone_gives_no_answer_and_a_stand_in_is_said_to_be_one(
     direct, on_failure
