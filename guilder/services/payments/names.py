@@ -1,5 +1,7 @@
 """Whom a payment is between, for screening: asked of parties, remembered as long as a key is."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -40,12 +42,19 @@ class Names:
         self._silent_until = 0.0
         self._forgotten = 0
 
+    async def of_all(self, ctx: Context, parties: Sequence[UUID]) -> list[NamedParty]:
+        """These parties, as `of` gives each; mostly all are known, and nobody is waited for."""
+        known = [party for each in parties if (party := self._fresh(ctx, each)) is not None]
+        if len(known) == len(parties):
+            return known
+        return await asyncio.gather(*(self.of(ctx, each) for each in parties))
+
     async def of(self, ctx: Context, party: UUID) -> NamedParty:
         """A party; NotFound or Erased where there is nobody, an outage where nobody knows."""
+        if (fresh := self._fresh(ctx, party)) is not None:
+            return fresh
         key, now = (ctx.tenant, party), self._clock.monotonic()
         known = self._known.get(key)
-        if known is not None and now < max(known.at + FRESH_SECONDS, self._trusted(known)):
-            return known.party
         before = self._forgotten
         try:
             found = await one(self._parties.names, ctx, PartyId(party_id=party))
@@ -62,6 +71,14 @@ class Names:
                 self._known.clear()
             self._known[key] = _Known(found, now)
         return found
+
+    def _fresh(self, ctx: Context, party: UUID) -> NamedParty | None:
+        """A party that is used without asking."""
+        known = self._known.get((ctx.tenant, party))
+        if known is None:
+            return None
+        until = max(known.at + FRESH_SECONDS, self._trusted(known))
+        return known.party if self._clock.monotonic() < until else None
 
     def _trusted(self, known: _Known) -> float:
         """Until when a name is used without asking, because nobody answers."""

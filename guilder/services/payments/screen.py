@@ -71,9 +71,8 @@ class Screen:
         pairs = await self._pairs(attempt, ctx, debtor, creditor)
         attempt.asking = "screening"
         begun = self._others.begin()
-        found = await asyncio.gather(
-            *(answered(self._screening.check, ctx, self._question(pair)) for pair in pairs)
-        )
+        asked = [answered(self._screening.check, ctx, self._question(pair)) for pair in pairs]
+        found = [await asked[0]] if len(asked) == 1 else await asyncio.gather(*asked)
         by: Binding = found[0][1]
         if all(checked.verdict == "clear" for checked, _ in found):
             attempt.screened = self._others.decided(ctx, "screening", CLEAR, by, begun=begun)
@@ -93,7 +92,7 @@ class Screen:
         attempt.asking = "parties"
         wanted = list(dict.fromkeys([*debtor.holders, *creditor.holders]))
         try:
-            found = await asyncio.gather(*(self.names.of(ctx, party) for party in wanted))
+            found = await self.names.of_all(ctx, wanted)
         except NotFound:  # erased: there is no name to check any more, and no payment without
             raise PaymentDeclined("a party to the payment is not known any more") from None
         by_id = dict(zip(wanted, found, strict=True))
