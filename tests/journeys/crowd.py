@@ -1,4 +1,4 @@
-"""Many clients at once, each with a connection of its own, whose payments are kept by their keys."""
+"""Many clients at once, each on a connection of its own, whose payments are kept by their keys."""
 
 import asyncio
 import json
