@@ -32,11 +32,13 @@ async def test_every_decision_says_who_what_when_and_under_which_binding(world):
     await desk.tariff(FEE)
     now = world.clock.now()
     made = await desk.public().create(desk.jana.ctx(), desk.order("1000.00"))
-    access, pricing, ledger = await decisions(desk, made.id)
-    assert [d.step for d in (access, pricing, ledger)] == ["access", "pricing", "ledger"]
-    assert {(d.edition, d.version, d.binding, d.generation) for d in (access, pricing, ledger)} == {
+    found = await decisions(desk, made.id)
+    assert [d.step for d in found] == ["access", "pricing", "screening", "ledger"]
+    access, pricing, screening, ledger = found
+    assert {(d.edition, d.version, d.binding, d.generation) for d in found} == {
         ("A", "1.0.0", None, 0)
     }
+    assert (screening.asked, screening.answered) == ({"at": now.isoformat()}, "clear")
     assert pricing.asked == {
         "operation": "book_transfer",
         "product": "current",
@@ -46,7 +48,7 @@ async def test_every_decision_says_who_what_when_and_under_which_binding(world):
     assert pricing.answered == "2.50 EUR: 0.25 % of 1,000.00 EUR, at least 0.10 EUR"
     assert access.asked["account"] == str(desk.mine.id)
     assert (ledger.asked["credit"], ledger.answered) == (str(desk.hers.id), "booked")
-    assert all(d.at == now and d.took_us >= 0 for d in (access, pricing, ledger))
+    assert all(d.at == now and d.took_us >= 0 for d in found)
     # nothing of it is in the payment itself, nor in its stored answer
     fields = set(msgspec.to_builtins(made.decisions[0]))
     assert fields == {"step", "by", "generation", "outcome"}
@@ -101,7 +103,7 @@ async def test_the_creditor_learns_nothing_of_the_fee_and_strangers_nothing_at_a
         for read in (decisions, explain):
             with pytest.raises(v1.UnknownPayment):
                 await read(desk, made.id, who)
-    assert len(await decisions(desk, made.id, desk.jana)) == 3
+    assert len(await decisions(desk, made.id, desk.jana)) == 4
 
 
 async def test_the_operators_tools_see_it_and_nobody_else_is_a_service(world):
