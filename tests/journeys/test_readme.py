@@ -20,11 +20,11 @@ VOLATILE = (
 MARK = "=== shown ==="
 
 
-def tour():
-    """Pairs of commands and the output printed under them; the import has a test of its own."""
+def told(section):
+    """Pairs of commands and the output printed under them, of one section of the README."""
     text = (ROOT / "README.md").read_text("utf-8")
-    section = text.split("## Five minutes")[1].split("## The map")[0]
-    blocks = re.findall(r"```(sh|json|text)\n(.*?)```", section, re.DOTALL)
+    body = text.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    blocks = re.findall(r"```(sh|json|text)\n(.*?)```", body, re.DOTALL)
     commands, pairs = "", []
     for kind, body in blocks:
         if kind == "sh":
@@ -32,7 +32,12 @@ def tour():
         else:
             pairs.append((commands, body.strip()))
             commands = ""
-    return [pair for pair in pairs if "guilder import" not in pair[0]]
+    return pairs
+
+
+def tour():
+    """The five minutes; the import has a test of its own."""
+    return [pair for pair in told("Five minutes") if "guilder import" not in pair[0]]
 
 
 def plain(text):
@@ -55,7 +60,7 @@ def test_the_tour_works_as_printed(tmp_path, topology):
     try:
         done = subprocess.run(
             ["bash", "-c", script],
-            env={**os.environ, "GUILDER_DATA": str(data), "PATH": _path(tmp_path)},
+            env={**os.environ, "GUILDER_DATA": str(data), "PATH": path(tmp_path)},
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -73,7 +78,7 @@ def test_the_tour_works_as_printed(tmp_path, topology):
             assert plain(seen) == plain(printed)
 
 
-def _path(folder):
+def path(folder):
     """A PATH on which `guilder` is this checkout's."""
     script = folder / "guilder"
     script.write_text(
