@@ -219,6 +219,7 @@ class ApprovedInput(Answer, frozen=True, kw_only=True):
     state: ProposalState
     proposer: Principal
     approver: UUID
+    approver_party: UUID | None = None
 
 
 class Executed(Request, frozen=True, kw_only=True):

@@ -236,6 +236,7 @@ class AccessService(v1.Access):
                 id=row["proposed_by"], kind=row["proposed_kind"], party=row["proposed_party"]
             ),
             approver=row["decided_by"],
+            approver_party=row["decided_party"],
         )
 
     @local

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from guilder.chassis.events import Follower
 from guilder.chassis.process import Built, Parts, Sweep
+from guilder.contracts.access.v1 import Access
 from guilder.contracts.vault.v1 import Vault
 from guilder.services.screening.lists import Lists
 from guilder.services.screening.reactions import keys_destroyed
@@ -17,7 +18,9 @@ def build(parts: Parts) -> Built:
         raise LookupError("screening needs the vault: calls.toml")
     settings = ScreeningSettings.load(parts.env)
     lists = Lists(Path(settings.lists) if settings.lists else None, parts.clock)
-    service = ScreeningService(parts.store, parts.once, parts.sealer, lists, settings.threshold)
+    access = parts.client(Access)
+    inside = parts.store, parts.once, parts.sealer, access
+    service = ScreeningService(*inside, lists, settings.threshold)
     forget = {"subject.erased": keys_destroyed}
     return Built(
         service,

@@ -1,13 +1,15 @@
 """Screening: checks both sides of a payment against the lists, keeps the cases hits become."""
 
 import asyncio
+import contextlib
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from guilder.chassis.events import feed
-from guilder.chassis.idempotency import Once, local
+from guilder.chassis.events import SYSTEM, feed
+from guilder.chassis.idempotency import Claim, Once, claimed
 from guilder.chassis.seal import Sealer
 from guilder.chassis.store import Store, Tx
+from guilder.contracts.access.v1 import Access, ProposalId
 from guilder.contracts.context import Context
 from guilder.contracts.declare import (
     Answers,
@@ -18,7 +20,7 @@ from guilder.contracts.declare import (
     Nothing,
     SelfCheck,
 )
-from guilder.contracts.errors import Forbidden, Problem
+from guilder.contracts.errors import Conflict, Forbidden, NotFound, Problem
 from guilder.contracts.screening import v1
 from guilder.contracts.values import uuid7
 from guilder.services.screening import case, store
@@ -40,10 +42,16 @@ class ScreeningService(v1.Screening):
     """Checks and cases."""
 
     def __init__(
-        self, database: Store, once: Once, sealer: Sealer, lists: Lists, threshold: int
+        self,
+        database: Store,
+        once: Once,
+        sealer: Sealer,
+        access: Access,
+        lists: Lists,
+        threshold: int,
     ) -> None:
-        """`threshold` is the score from which a name is a hit."""
-        self.store, self.once, self.lists = database, once, lists
+        """`access` knows who approved; `threshold` is the score from which a name is a hit."""
+        self.store, self.once, self.lists, self._access = database, once, lists, access
         self._sealer, self._threshold = sealer, threshold
         self._remembered: dict[v1.Side, list[Match]] = {}
         self._of = -1
@@ -145,41 +153,55 @@ class ScreeningService(v1.Screening):
             approval=row["approval"],
         )
 
-    @local
-    async def release_case(self, tx: Tx, ctx: Context, request: v1.DecideCase) -> v1.DecidedCase:
+    @claimed
+    async def release_case(
+        self, claim: Claim, ctx: Context, request: v1.DecideCase
+    ) -> v1.DecidedCase:
         """Let the payment go on: payments follows the event."""
-        return await self._decide(tx, ctx, request, "released")
+        return await self._decide(claim, ctx, request, "released")
 
-    @local
-    async def confirm_case(self, tx: Tx, ctx: Context, request: v1.DecideCase) -> v1.DecidedCase:
+    @claimed
+    async def confirm_case(
+        self, claim: Claim, ctx: Context, request: v1.DecideCase
+    ) -> v1.DecidedCase:
         """Have the payment refused: payments follows the event."""
-        return await self._decide(tx, ctx, request, "confirmed")
+        return await self._decide(claim, ctx, request, "confirmed")
 
     async def _decide(
-        self, tx: Tx, ctx: Context, request: v1.DecideCase, state: v1.CaseState
+        self, claim: Claim, ctx: Context, request: v1.DecideCase, state: v1.CaseState
     ) -> v1.DecidedCase:
-        if ctx.approval is None:
-            raise Forbidden("a case is decided with the approval of a second person")
-        if await store.find(tx, ctx.tenant, request.case_id) is None:
-            raise v1.UnknownCase(f"no case {request.case_id}")
-        sides = await store.sides(tx, ctx.tenant, request.case_id)
-        if ctx.principal.party in [side["party"] for side in sides]:
-            raise Forbidden("nobody decides the case of a payment of his own")
+        _, sides = await self._find_case(ctx, request.case_id)
+        _refuse_concerned(sides, ctx.principal.party)
+        _refuse_concerned(sides, await self._approver_party(ctx))
         reason = await case.seal_reason(self._sealer, ctx.tenant, sides, request.reason)
-        done = await store.decide(tx, ctx.tenant, request.case_id, state, reason, ctx.approval)
-        if done is None:
-            raise v1.CaseDecided(f"case {request.case_id}")
-        tx.emit(ctx, f"case.{state}", case=done["id"], payment=done["payment"])
-        return v1.DecidedCase(
-            id=done["id"], payment_id=done["payment"], state=state, decided_at=tx.at
-        )
+
+        async def work(tx: Tx) -> v1.DecidedCase:
+            done = await store.decide(tx, ctx.tenant, request.case_id, state, reason, ctx.approval)
+            if done is None:
+                raise v1.CaseDecided(f"case {request.case_id}")
+            tx.emit(ctx, f"case.{state}", case=done["id"], payment=done["payment"])
+            return v1.DecidedCase(
+                id=done["id"], payment_id=done["payment"], state=state, decided_at=tx.at
+            )
+
+        return await claim.finish(work)
+
+    async def _approver_party(self, ctx: Context) -> UUID | None:
+        """The party of who approved; Forbidden where nobody has."""
+        if ctx.approval is not None:
+            system = Context(tenant=ctx.tenant, principal=SYSTEM, request=ctx.request)
+            asked = ProposalId(proposal_id=ctx.approval)
+            with contextlib.suppress(NotFound, Conflict):
+                return (await self._access.approved_input(system, asked)).approver_party
+        raise Forbidden("a case is decided with the approval of a second person")
 
     async def foresee(self, operation: str, ctx: Context, request: Any) -> None:
         """Refuse to propose what is decided already."""
         if operation in ("release_case", "confirm_case"):
-            row, _ = await self._find_case(ctx, request.case_id)
+            row, sides = await self._find_case(ctx, request.case_id)
             if row["state"] != "open":
                 raise v1.CaseDecided(f"case {request.case_id}")
+            _refuse_concerned(sides, ctx.principal.party)
 
     async def _find_case(self, ctx: Context, wanted: UUID) -> tuple[Any, list[Any]]:
         """A case and its sides."""
@@ -227,6 +249,12 @@ class ScreeningService(v1.Screening):
             return []
         detail = f"case {row['id']} does not hold the hits that it counts"
         return [Finding(check="case-hits", detail=detail, tenant=tenant)]
+
+
+def _refuse_concerned(sides: list[Any], deciding: UUID | None) -> None:
+    """Forbidden where the party that decides is a side of the payment, as payer or payee."""
+    if deciding in [side["party"] for side in sides]:
+        raise Forbidden("nobody decides the case of a payment of his own")
 
 
 async def _standings(tx: Tx, wanted: list[tuple[int, UUID]]) -> Answers[v1.Standing]:

@@ -1,5 +1,6 @@
 """Checks and cases through the contract, in the three modes."""
 
+from dataclasses import replace
 from datetime import date
 from uuid import UUID
 
@@ -229,6 +230,21 @@ async def test_whoever_holds_an_account_does_not_decide_its_case(world):
     ctx = msgspec.structs.replace(bank.manager.ctx(), principal=own, approval=new_id())
     with pytest.raises(Forbidden, match="of his own"):
         await world.client(v1.Screening).release_case(ctx, decide(standing))
+
+
+async def test_nor_is_it_let_go_by_whoever_holds_an_account_and_approves(world):
+    bank = await make_bank(world)
+    opened, standing = await a_case(world, bank)
+    for side in opened.sides:
+        own = msgspec.structs.replace(bank.second_manager.principal, party=side.party)
+        concerned = replace(bank, second_manager=replace(bank.second_manager, principal=own))
+        public = world.public(v1.Screening)
+        with pytest.raises(Forbidden, match="of his own"):  # nobody has to look at such a proposal
+            await public.release_case(concerned.second_manager.ctx(), decide(standing))
+        asked = await public.release_case(bank.manager.ctx(), decide(standing))
+        done = await approved(world, concerned, asked)
+        assert (done.state, done.problem) == ("failed", "forbidden")
+    assert (await read(world, bank, standing)).state == "open"
 
 
 async def test_erasing_a_party_empties_what_cases_hold_about_it(world):
