@@ -22,9 +22,10 @@ _REFUSED: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Control, format (bidi, zero width), surrogate, private, unassigned, line and paragraph breaks."""
 
 _INVISIBLE: Final = frozenset(
-    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\ufffd"
 ) | {chr(c) for c in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))}
-"""Characters without a shape of their own that Unicode files under letters, marks or symbols."""
+"""Characters without a shape of their own that Unicode files under letters, marks or symbols, and
+the one that stands where another system could not read one."""
 
 _LOOK_ALIKE: Final = frozenset(
     {"LATIN", "CYRILLIC", "GREEK", "CHEROKEE", "COPTIC", "ARMENIAN", "LISU"}
@@ -54,6 +55,8 @@ def clean(text: str, at: str, longest: int) -> str:
     tidy = unicodedata.normalize("NFC", text).strip()
     if not tidy:
         raise BadName("nothing but spaces", at=at)
+    if not any(char.isalnum() for char in tidy):  # nobody could screen or find it
+        raise BadName("it holds no letter and no digit", at=at)
     if len(tidy) > longest:
         raise BadName(f"longer than {longest} characters once normalised", at=at)
     for char in tidy:

@@ -193,6 +193,9 @@ async def test_a_repeat_answers_although_the_reaction_was_first(direct, monkeypa
         "Nordbank\r\nTotal: 0",
         "Nordbank\ufe0f",
         "\u3164",
+        "-",
+        "' ' .",
+        "M\ufffdller",
         " \u00a0 ",
         "\ue000",
         "\U0001d15f" * 100,  # grows threefold under NFC
