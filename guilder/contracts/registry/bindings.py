@@ -20,8 +20,8 @@ ReleaseAddress = Annotated[
     msgspec.Meta(
         max_length=500,
         pattern=r"^(unix:(/[A-Za-z0-9._-]{1,90}){1,16}"
-        r"|https?://([A-Za-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[1-9][0-9]{0,4})?"
-        r"(/[A-Za-z0-9._~-]{1,90}){0,8})(?!\n)$",
+        r"|https?://([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[1-9][0-9]{0,4})?"
+        r"(/[A-Za-z0-9._~-]{1,90}){0,8}/?)(?!\n)$",
     ),
 ]
 """Where what is bound answers; no query, no user, no other scheme.

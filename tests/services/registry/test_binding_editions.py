@@ -41,13 +41,14 @@ async def whole(world):
     return answer
 
 
-async def test_a_url_is_the_same_however_it_is_written(direct):
+@pytest.mark.parametrize(
+    "written", ["https://Fees.Company-X.example:443/v1", "https://fees.company-x.example/v1/"]
+)
+async def test_a_url_is_the_same_however_it_is_written(direct, written):
     bank = await make_bank(direct)
     with lab(direct) as here:
         await here.attest(url="https://fees.company-x.example/v1")
-        record = await bind(
-            direct, foreign(bank.slug, address="https://Fees.Company-X.example:443/v1")
-        )
+        record = await bind(direct, foreign(bank.slug, address=written))
     assert record.address == "https://fees.company-x.example/v1"
     await end(direct, record)
 
