@@ -67,24 +67,23 @@ class ScreeningService(v1.Screening):
             return [problem for _ in calls]
         if self._of != self.lists.generation:
             self._remembered, self._of = {}, self.lists.generation
+        remembered = self._remembered  # of these lists: others may be in force before the end
         answers: Answers[v1.Checked] = []
         for call in calls:
             hits: list[v1.Hit] = []
             for role, side in _sides(call.request):
-                matches = self._remembered.get(side)
+                matches = remembered.get(side)
                 if matches is None:
-                    matches = self._find(index, side)
+                    if len(remembered) >= REMEMBERED:
+                        remembered.clear()
+                    matches = remembered[side] = self._find(index, side)
                     await asyncio.sleep(0)
                 hits += [_hit(role, match) for match in matches]
             answers.append(v1.Checked(verdict="hit" if hits else "clear", hits=hits, basis=basis))
         return answers
 
     def _find(self, index: Index, side: v1.Side) -> list[Match]:
-        found = index.find(side, self._threshold)[:MOST_HITS]
-        if len(self._remembered) >= REMEMBERED:
-            self._remembered.clear()
-        self._remembered[side] = found
-        return found
+        return index.find(side, self._threshold)[:MOST_HITS]
 
     async def forget(self) -> None:
         """Remember nobody any more who was asked after (a sweep)."""

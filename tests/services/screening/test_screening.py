@@ -52,6 +52,25 @@ async def a_case(world, bank, payee=None, payment=None):
     return opened, standing
 
 
+async def test_what_was_found_by_other_lists_is_not_remembered_for_these(direct):
+    """A list changes while a batch is checked: what is found still is by the list before."""
+    bank, service = await make_bank(direct), direct.process.built["screening"].service
+    asked = v1.Check(payer=EMIL, payee=GRETA, at=direct.clock.now())
+    find, lists = service._find, service.lists
+
+    def changing(index, side):
+        lists.generation += 1
+        service._remembered, service._of = {}, lists.generation  # as another check does
+        return find(index, side)
+
+    service._find = changing
+    try:
+        await service.check([Call(bank.manager.ctx(""), asked)])
+        assert not service._remembered
+    finally:
+        service._find = find
+
+
 def decide(standing, reason="another person of that name"):
     return v1.DecideCase(case_id=standing.case_id, reason=reason)
 
