@@ -63,6 +63,7 @@ class Lists:
         """`folder` None = the sample."""
         self.folder, self.clock = folder or SAMPLE, clock
         self.files: dict[str, ListFile] = {}
+        """Changed in a thread: read elsewhere from a copy, which is made at once."""
         self.fault: str | None = None
         """Why the folder itself cannot be read."""
         self.generation = 0
@@ -75,7 +76,7 @@ class Lists:
         """The index and what it was made from; Unavailable while a list was never read."""
         if self._index is None:
             await self.refresh()
-        never = [file.path.name for file in self.files.values() if not file.read_before]
+        never = [name for name, file in list(self.files.items()) if not file.read_before]
         if self._index is None or never or not self.files:
             raise Unavailable("the lists cannot be read", retry_after=5)
         return self._index, self._basis
@@ -145,7 +146,8 @@ class Lists:
     def broken(self) -> list[str]:
         """What cannot be read now, a sentence each."""
         own = [] if self.fault is None else [self.fault]
-        return own + [file.fault for file in self.files.values() if file.fault is not None]
+        every = list(self.files.values())
+        return own + [file.fault for file in every if file.fault is not None]
 
     @property
     def measures(self) -> list[Measure]:
@@ -169,7 +171,8 @@ class Lists:
         ]
 
     def _oldest(self) -> float:
-        days = [file.published or _modified(file) for file in self.files.values() if file.of]
+        every = list(self.files.values())
+        days = [file.published or _modified(file) for file in every if file.of]
         return float(max(((self.clock.now().date() - day).days for day in days), default=0))
 
 
