@@ -126,8 +126,10 @@ class BindingDesk(v1.Registry):
         row, withdrawn = await _take_back(tx, ctx, request.binding_id, "rolled-back")
         restored = None
         if row["left"] and not row["ahead"] and row["replaces"] is not None:
-            await _restore(tx, ctx, await binding_store.state(tx, row["replaces"]))
-            restored = await _record(tx, tx.resource)
+            earlier = await binding_store.state(tx, row["replaces"])
+            if earlier["ended_reason"] in _REPLACED:  # not one that was ended for what it did
+                await _restore(tx, ctx, earlier)
+                restored = await _record(tx, tx.resource)
         ended = await _record(tx, request.binding_id)
         return v1.RolledBack(ended=ended, restored=restored, withdrawn=withdrawn)
 
@@ -140,6 +142,9 @@ class BindingDesk(v1.Registry):
         items = [v1.BindingRecord(**dict(row)) for row in rows[: request.limit]]
         following = items[-1].generation if len(rows) > len(items) else None
         return v1.BindingRecords(items=items, next=following)
+
+
+_REPLACED = ("replaced", "planned")
 
 
 async def _put(tx: Tx, ctx: Context, made: NewBinding) -> v1.BindingRecord:

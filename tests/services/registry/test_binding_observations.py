@@ -181,7 +181,12 @@ async def test_a_canary_that_was_about_to_end_burns_too(direct):
     await tell(direct, seen(canary, 9, failures={"late": 9}))
     assert (await report(direct, canary)).binding.ended_reason == "burnt"
     assert (await report(direct, later)).binding.ended_at is None
-    await end(direct, later)
+    direct.clock.move(hours=1)
+    try:
+        done = await rollback(direct, later)
+    finally:
+        direct.clock.move(hours=-1)
+    assert done.restored is None, "what was burnt is not put back"
 
 
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
