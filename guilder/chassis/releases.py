@@ -150,7 +150,8 @@ class Releases:
         """Answer calls whose bindings are of one place; each outcome says who answered.
 
         A pure question that found nobody is asked once more. Where still nobody answers, stock
-        does if the binding says so; a command is never sent anywhere else.
+        does if the binding says so; a command is never sent anywhere else, nor is what the contract
+        calls closed.
         """
         began, first = time.perf_counter(), found[0]
         hurried = _hurried(operation, calls, first) if first.foreign else calls
@@ -158,18 +159,17 @@ class Releases:
         self._editions.observations.ended(found, outcomes, time.perf_counter() - began)
         for outcome, binding in zip(outcomes, found, strict=True):
             outcome.by = binding
-        if not operation.command:
-            places = [
-                i
-                for i, outcome in enumerate(outcomes)
-                if found[i].on_failure == "fallback" and isinstance(outcome.problem, SILENT)
-            ]
-            await _again(outcomes, places, calls, lambda some: stock_road.send(operation, some))
-            for i in places:
-                self._editions.observations.fell_back(found[i])
-                outcomes[i].by = msgspec.structs.replace(
-                    stock, id=found[i].id, generation=found[i].generation, fallback=True
-                )
+        places = [
+            i
+            for i, outcome in enumerate(outcomes)
+            if _falls_back(operation, found[i]) and isinstance(outcome.problem, SILENT)
+        ]
+        await _again(outcomes, places, calls, lambda some: stock_road.send(operation, some))
+        for i in places:
+            self._editions.observations.fell_back(found[i])
+            outcomes[i].by = msgspec.structs.replace(
+                stock, id=found[i].id, generation=found[i].generation, fallback=True
+            )
         return outcomes
 
     async def ask(
@@ -229,13 +229,17 @@ def _found_nobody(outcome: Outcome) -> bool:
     return isinstance(outcome.problem, Unavailable)
 
 
+def _falls_back(operation: Operation, binding: Binding) -> bool:
+    return binding.on_failure == "fallback" and not (operation.command or operation.closed)
+
+
 def _hurried(operation: Operation, calls: Sequence[Call[Any]], binding: Binding) -> list[Call[Any]]:
     """The same calls with less time, so that some is left for what follows a failure."""
     now, left, until = time.monotonic(), operation.deadline_ms / 1000, latest(calls)
     if until:
         left = min(left, until - now)
-    falls_back = binding.on_failure == "fallback" and not operation.command
-    until = now + left * (1 - (FALLBACK_SHARE if falls_back else CLOSED_SHARE))
+    share = FALLBACK_SHARE if _falls_back(operation, binding) else CLOSED_SHARE
+    until = now + left * (1 - share)
     return [Call(msgspec.structs.replace(c.ctx, deadline=until), c.request) for c in calls]
 
 

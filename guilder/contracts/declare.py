@@ -65,6 +65,7 @@ class Operation:
     four_eyes: bool
     waits: bool
     replaceable: bool
+    closed: bool
     deadline_ms: int
     status: int
     sees: tuple[str, ...]
@@ -97,6 +98,7 @@ def operation(
     four_eyes: bool = False,
     waits: bool = False,
     replaceable: bool = False,
+    closed: bool = False,
     deadline_ms: int = 5_000,
     status: int = 200,
     sees: tuple[str, ...] = (),
@@ -114,7 +116,8 @@ def operation(
     field naming the data subject whose key seals the stored answer. A `replaceable` operation is
     what an edition of somebody else's answers in place of ours: `sees` lists the fields of the
     request that it receives, `faults` names what an answer to a request must never be (both as
-    the contract's types), whoever gives it.
+    the contract's types), whoever gives it. `closed`: where what is bound does not answer nobody
+    else does, whatever the binding says.
     """
     method, path = route.split(" ", 1)
 
@@ -131,6 +134,7 @@ def operation(
             "four_eyes": four_eyes,
             "waits": waits,
             "replaceable": replaceable,
+            "closed": closed,
             "deadline_ms": deadline_ms,
             "status": status,
             "sees": sees,

@@ -243,6 +243,17 @@ async def test_stock_answers_within_the_callers_time_where_the_binding_says_so(f
     assert total.fallbacks == 1
 
 
+async def test_what_the_contract_calls_closed_is_answered_by_nobody_else():
+    """Whatever a line of the directory says: an edition that fails is no way around the lists."""
+    with edition("errors", "screening") as running:
+        guarded = Guarded()
+        guarded.bind(bound(running, contract="screening", on_failure="fallback"))
+        (outcome,) = await guarded.ask(7, operation=CHECK)
+    assert (outcome.answer, guarded.stock.asked) == (None, [])
+    assert isinstance(outcome.problem, Unavailable)
+    assert not outcome.by.fallback
+
+
 async def test_a_fallback_is_asked_with_all_of_the_callers_time():
     with edition("negative-fee") as running:
         guarded = Guarded()

@@ -250,6 +250,7 @@ class Screening(Contract, name="screening", version="1.0.0", kind="decision"):
         command=False,
         deadline_ms=1_000,
         replaceable=True,
+        closed=True,
         sees=("payer", "payee", "at"),
         faults=faults,
     )

@@ -10,7 +10,7 @@ import msgspec
 from guilder.chassis.contract import convert, read_json
 from guilder.chassis.wire import Address, Wire
 from guilder.contracts.catalogue import all_contracts
-from guilder.contracts.declare import Kind
+from guilder.contracts.declare import Contract
 from guilder.contracts.errors import InvalidRequest, Unavailable
 from guilder.contracts.registry import v1
 
@@ -22,9 +22,6 @@ ONE_FOR_ALL: Final = {
     "ledger": "its books have one writer",
 }
 """Contracts that no tenant is moved with, and why."""
-
-CLOSED_ALONE: Final = {"screening": "an edition that fails must not be a way around the lists"}
-"""Decisions that nobody else may make where the edition does not, and why."""
 
 FARTHEST: Final = timedelta(days=366)
 """How far ahead a binding may begin."""
@@ -54,11 +51,11 @@ def check(request: v1.Bind) -> None:
         raise v1.NotBindable(f"{request.contract}: {reason}", at="$.contract")
     if request.edition != "A" and not any(o.replaceable for o in contract.operations().values()):
         raise v1.NotReplaceable(f"{request.contract} has nothing to replace", at="$.contract")
-    _check_mode(request, contract.contract_kind)
+    _check_mode(request, contract)
 
 
-def _check_mode(request: v1.Bind, kind: Kind) -> None:
-    name = request.contract
+def _check_mode(request: v1.Bind, contract: type[Contract]) -> None:
+    name, kind = request.contract, contract.contract_kind
     if request.mode != "live" and kind != "decision":
         raise v1.LiveOnly(f"{name} is a {kind}", at="$.mode")
     if (request.mode == "canary") != (request.share is not None):
@@ -67,7 +64,8 @@ def _check_mode(request: v1.Bind, kind: Kind) -> None:
         return
     if kind != "decision":
         raise v1.FallbackImpossible(f"{name} is a {kind}", at="$.on_failure")
-    if reason := CLOSED_ALONE.get(name):
+    if any(operation.closed for operation in contract.operations().values()):
+        reason = "an edition that fails must not be a way around it"
         raise v1.FallbackImpossible(f"{name}: {reason}", at="$.on_failure")
     if request.mode == "shadow":
         raise InvalidRequest("nobody waits for a shadow: it has no fallback", at="$.on_failure")
