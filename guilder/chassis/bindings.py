@@ -156,6 +156,8 @@ class Bindings:
                 if moment is not None and moment > now:
                     heapq.heappush(self._moments, (moment, slot))
         self._choose("live", self._live, slot, lines, now)
+        # only a decision can be tried on some, or twice: whatever a line says, effects are had once
+        lines = lines if _decides(slot[1]) else ()
         self._choose("canary", self._canaries, slot, lines, now)
         self._choose("shadow", self._shadows, slot, lines, now)
 
@@ -207,6 +209,10 @@ class Bindings:
                 contract, version=known.release, contract_version=known.contract_version
             )
         return self._stock[contract]
+
+
+def _decides(contract: str) -> bool:
+    return all_contracts().get(contract, Contract).contract_kind == "decision"
 
 
 def _in_force(line: Binding, now: datetime) -> bool:

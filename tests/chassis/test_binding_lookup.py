@@ -122,6 +122,18 @@ def test_a_binding_of_the_future_takes_effect_by_itself_at_its_moment():
     assert bindings.shadow(7, "pricing").generation == 3
 
 
+@pytest.mark.parametrize("mode", ["canary", "shadow"])
+def test_what_has_effects_is_neither_tried_on_some_nor_twice(mode):
+    bindings = Bindings(SetClock(START))
+    lines = [bound(1, contract="notifications", mode=mode, share=99), bound(2, mode=mode, share=99)]
+    bindings.replace(lines)
+    people = [UUID(int=n << 64) for n in range(20)]
+    served = {bindings.resolve(7, "notifications", who).edition for who in people}
+    assert (served, bindings.shadow(7, "notifications")) == ({"A"}, None)
+    tried = {bindings.resolve(7, "pricing", who).edition for who in people}
+    assert "B" in tried or bindings.shadow(7, "pricing") is not None
+
+
 def test_whoever_is_used_no_more_is_told():
     bindings, told = Bindings(), []
     bindings.watch(lambda used: told.append(set(used)))
