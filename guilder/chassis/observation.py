@@ -6,6 +6,7 @@ Numbers, names of fields and amounts; no personal data.
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID, uuid4
@@ -19,13 +20,22 @@ from guilder.chassis.logs import named
 from guilder.chassis.meter import OK, SECONDS, Spread
 from guilder.chassis.serve import Outcome
 from guilder.contracts.context import PLATFORM, Context
-from guilder.contracts.errors import DeadlineExceeded, Internal, Unauthenticated, Unavailable
+from guilder.contracts.errors import (
+    DeadlineExceeded,
+    Internal,
+    Problem,
+    Unauthenticated,
+    Unavailable,
+)
 from guilder.contracts.registry.observations import Difference, Failure, Observe, Seen
 from guilder.contracts.registry.v1 import Registry
 
 log = structlog.get_logger()
 
 EVERY_S: Final = 1.0
+LAST_S: Final = 1.0
+"""How long a process that leaves tries to tell what it saw last."""
+
 MOST_SEEN: Final = 500
 """Bindings of one report; more wait for the next."""
 
@@ -190,6 +200,13 @@ class Observations:
                     log.warning("observations", error=named(error))
                 self._heard = False
             await self._clock.sleep(EVERY_S)
+
+    async def last(self, registry: Registry) -> None:
+        """Tell what is left before this process ends; what finds nobody in time is lost."""
+        with suppress(Problem, TimeoutError, OSError):
+            async with asyncio.timeout(LAST_S):
+                while self._report is not None or self._since.keys() - {NO_ID}:
+                    await self.tell(registry)
 
 
 def failure_of(outcome: Outcome) -> Failure | None:

@@ -274,6 +274,8 @@ class Process:
             task.cancel()
         # whatever one of them ends with keeps no store open
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.editions.shadows.close()
+        await self.editions.observations.last(self._registry)
         self.bindings.replace([])
         await self.editions.close()
         await asyncio.gather(*(store.close() for store in self.stores.values()))

@@ -124,6 +124,28 @@ async def test_it_tells_at_most_once_a_second_and_not_when_there_is_nothing():
     await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_what_was_seen_last_is_told_before_the_end_if_anybody_hears():
+    watching, desk = Observations("p", Watch()), Desk()
+    for n in range(1, module.MOST_SEEN + 2):
+        watching.ended([binding(n)], [Outcome("x")], 0.1)
+    await watching.last(desk)
+    assert [len(report.seen) for _, report in desk.got] == [module.MOST_SEEN, 1]
+    watching.ended([binding(1)], [Outcome("x")], 0.1)
+    await watching.last(Desk(fails=1))  # whoever is gone holds nobody up
+
+
+async def test_a_registry_that_hangs_is_not_waited_for(monkeypatch):
+    class Hangs:
+        async def observe(self, ctx, request):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(module, "LAST_S", 0.02)
+    watching = Observations("p", Watch())
+    watching.ended([binding(1)], [Outcome("x")], 0.1)
+    async with asyncio.timeout(5):
+        await watching.last(Hangs())
+
+
 async def test_a_report_and_what_is_kept_are_bounded():
     watching, desk = Observations("p", Watch()), Desk()
     for n in range(1, module.MOST_SEEN + 12):

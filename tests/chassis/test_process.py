@@ -1,11 +1,14 @@
 """What a process keeps going, and how that ends."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
 
+from guilder.chassis.bindings import Binding
 from guilder.chassis.clock import Clock
 from guilder.chassis.process import Built, Process, Sweep
+from guilder.chassis.serve import Outcome
 from guilder.chassis.settings import BadSetting
 from guilder.contracts.declare import Contract
 
@@ -31,6 +34,21 @@ async def test_a_sweep_that_loses_its_end_in_an_error_does_not_hold_the_process_
     process.leave()
     await process.stop()
     assert rounds == [0]
+
+
+async def test_a_process_tells_what_it_saw_of_bindings_before_it_ends(tmp_path):
+    told = []
+
+    class Desk:
+        async def observe(self, ctx, request):
+            told.append(request.seen[0].calls)
+
+    process = Process({}, {}, tmp_path, Clock(), {})
+    process._registry = Desk()
+    bound = Binding("pricing", "B", id=UUID(int=1))
+    process.editions.observations.ended([bound], [Outcome("x")], 0.1)
+    await process.stop()
+    assert told == [1]
 
 
 async def test_a_process_does_not_start_with_networks_that_are_none(tmp_path):
