@@ -31,6 +31,10 @@ FIRST_FREE_PORT: Final = 1024
 """Below it are other protocols' ports; of those https alone is spoken with strangers."""
 
 LOOKUP_THREADS: Final = 8
+"""For names that answer, and as many for those that were slow the last time."""
+QUICK_S: Final = 1.0
+MOST_SLOW: Final = 10_000
+"""So many slow names are remembered."""
 MOST_ADDRESSES: Final = 8
 """A name with more addresses is not tried at all of them."""
 
@@ -186,11 +190,17 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 
 class Lookups:
-    """Looks names up in threads of its own; a name that hangs holds one of them, however often."""
+    """Looks names up in threads of its own; a name that hangs holds one of them, however often.
+
+    A name that hung waits from then on behind others that did, until it answers quickly again: so
+    whoever owns many such names is in nobody else's way.
+    """
 
     def __init__(self) -> None:
         """Starts no thread before it is needed."""
         self._threads = ThreadPoolExecutor(LOOKUP_THREADS, "lookup")
+        self._patient = ThreadPoolExecutor(LOOKUP_THREADS, "lookup-slow")
+        self._slow: dict[str, None] = {}
         self._running: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
 
     async def __call__(self, host: str, port: int) -> list[str]:
@@ -198,10 +208,22 @@ class Lookups:
         key = host, port
         if key not in self._running:
             loop = asyncio.get_running_loop()
-            found = loop.run_in_executor(self._threads, _addresses, host, port)
+            threads = self._patient if host in self._slow else self._threads
+            found = loop.run_in_executor(threads, self._look, host, port)
             found.add_done_callback(lambda done: self._forget(key, done))
             self._running[key] = found
         return await asyncio.shield(self._running[key])
+
+    def _look(self, host: str, port: int) -> list[str]:
+        """In a thread; the time in the queue before does not count."""
+        began = time.monotonic()
+        try:
+            return _addresses(host, port)
+        finally:
+            if time.monotonic() - began < QUICK_S:
+                self._slow.pop(host, None)
+            elif len(self._slow) < MOST_SLOW:
+                self._slow[host] = None
 
     def _forget(self, key: tuple[str, int], done: "asyncio.Future[list[str]]") -> None:
         del self._running[key]
@@ -210,7 +232,8 @@ class Lookups:
 
     def close(self) -> None:
         """Wait for nothing."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._patient):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _addresses(host: str, port: int) -> list[str]:

@@ -283,6 +283,34 @@ async def test_a_name_that_hangs_holds_one_thread_however_often_it_is_asked(monk
     lookups.close()
 
 
+async def test_many_names_that_hang_are_in_nobody_elses_way(monkeypatch):
+    """A tenant's twenty names, asked again and again: a name that answers waits once at most."""
+    import threading
+
+    gate = threading.Event()
+
+    def hangs(host, port):
+        if host.startswith("slow"):
+            gate.wait(10)
+        return ["127.0.0.1"]
+
+    monkeypatch.setattr(module, "_addresses", hangs)
+    monkeypatch.setattr(module, "QUICK_S", 0.0)  # every name is slow by now
+    lookups = Lookups()
+    names = [f"slow{n}" for n in range(module.LOOKUP_THREADS + 4)]
+    gate.set()
+    await asyncio.gather(*(lookups(name, 1) for name in names))
+    monkeypatch.setattr(module, "QUICK_S", 1.0)
+    gate.clear()
+    asking = [asyncio.ensure_future(lookups(name, 1)) for name in names]
+    async with asyncio.timeout(5):
+        assert await lookups("quick", 1) == ["127.0.0.1"]
+    gate.set()
+    await asyncio.gather(*asking)  # quick this time: they are like all others again
+    assert not lookups._slow
+    lookups.close()
+
+
 # ---- what an answer may be
 
 
