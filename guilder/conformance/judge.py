@@ -12,7 +12,7 @@ from guilder.chassis.wire import Reply
 from guilder.conformance.checks import Broken, shown
 from guilder.conformance.client import Came, Sent, late
 from guilder.contracts.declare import Operation
-from guilder.contracts.edition import EDITION, LARGEST_ANSWER
+from guilder.contracts.edition import EDITION, JSON_TYPES, LARGEST_ANSWER
 from guilder.contracts.errors import InvalidRequest
 
 PROBLEM_TEXTS: Final = ("type", "title", "code", "detail", "fix")
@@ -47,9 +47,12 @@ def transported(came: Came, sent: Sent) -> Reply:
 
 def document(reply: Reply, asked: Any) -> Any:
     """The JSON of a reply, if it says that it is JSON."""
-    kind = reply.headers.get("content-type", "none").partition(";")[0].strip().lower()
-    wanted = "application/json" if reply.status < 400 else "application/problem+json"
-    if kind != wanted:
+    kind = reply.headers.get("content-type", "none").replace(" ", "").lower()
+    if reply.status < 400:
+        wanted = kind in JSON_TYPES
+    else:
+        wanted = kind.partition(";")[0] == "application/problem+json"
+    if not wanted:
         raise Broken("content-type", f"{kind} with status {reply.status}", asked)
     try:
         return read_json(reply.body)

@@ -45,6 +45,9 @@ MOST_ITEMS: Final = 256
 LARGEST_ANSWER: Final = 1024 * 1024
 """The largest answer that is read, in bytes."""
 
+JSON_TYPES: Final = ("application/json", "application/json;charset=utf-8")
+"""What the header Content-Type of an answer may say, without its spaces and in small letters."""
+
 Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}(?!\n)$")]
 """SHA-256 of what the edition runs, as it computes it itself: another build, another digest."""
 

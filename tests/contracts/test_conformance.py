@@ -21,6 +21,9 @@ import guilder
 from guilder.chassis.edition_door import edition_routes, package_digest
 from guilder.chassis.outbound import Rules
 from guilder.chassis.testing import World
+from guilder.chassis.wire import Reply
+from guilder.conformance import judge
+from guilder.conformance.checks import Broken
 from guilder.conformance.promises import speaks
 from guilder.conformance.run import SUBJECTS, checks_of, conform, suite_hash
 from guilder.conformance.signer import Signer
@@ -231,3 +234,22 @@ def test_nobody_there_is_a_verdict():
         report = conform("pricing", f"http://127.0.0.1:{free.getsockname()[1]}", LOOPBACK)
     assert list(broken(report)) == ["manifest"]
     assert MANIFEST in next(one.detail for one in report.checks if one.name == "manifest")
+
+
+@pytest.mark.parametrize(
+    ("kind", "taken"),
+    [
+        ("application/json", True),
+        ("Application/JSON; charset=UTF-8", True),
+        ("application/json; charset=latin-1", False),
+        ("application/json;profile=x", False),
+        ("text/html", False),
+    ],
+)
+def test_the_suite_takes_the_content_types_that_the_guard_takes(kind, taken):
+    reply = Reply(status=200, headers={"content-type": kind}, parts=[b"{}"])
+    if taken:
+        assert judge.document(reply, None) == {}
+    else:
+        with pytest.raises(Broken):
+            judge.document(reply, None)
