@@ -4,6 +4,8 @@ import asyncio
 import dataclasses
 import json
 import time
+from collections import Counter
+from uuid import uuid4
 
 import pytest
 from guarded import (
@@ -21,12 +23,15 @@ from guarded import (
 )
 from structlog.testing import capture_logs
 
+from guilder.chassis import edition as module
 from guilder.chassis.batch import answered, one
+from guilder.chassis.bindings import Binding
 from guilder.chassis.circuit import MOST_UNDER_WAY, OPENS_AFTER, PAUSE_S
-from guilder.chassis.edition import CHECKS
-from guilder.chassis.outbound import Rules
+from guilder.chassis.edition import CHECKS, EditionRoad, Wrong
+from guilder.chassis.outbound import Outbound, Rules
 from guilder.chassis.signature import SigningKey
 from guilder.chassis.testing import somebody
+from guilder.chassis.wire import Reply
 from guilder.contracts.context import Call
 from guilder.contracts.errors import Unavailable
 from guilder.contracts.pricing.v1 import Pricing, Quoted
@@ -106,6 +111,47 @@ async def test_without_its_check_it_is_not(fault, check, without):
 
 def test_every_check_stops_something_that_no_other_does():
     assert {check for _, check, _, _ in STOPPED} - {"reach"} == set(CHECKS)
+
+
+HONEST = {"fee": {"amount": "0.10", "currency": "EUR"}, "rule": "ten cents, flat"}
+JUNK = {
+    "json": '{"items": [' + "{}," * 30_000,
+    "envelope": json.dumps({"items": [{"answer": HONEST}], "more": [1] * 30_000}),
+    "count": json.dumps({"items": [{}] * 30_000}),
+    "type": json.dumps({"items": [{"answer": {"fee": [1] * 30_000, "rule": "x"}}]}),
+    "unknown": json.dumps({"items": [{"answer": HONEST | {"more": [1] * 30_000}}]}),
+    "problem": json.dumps({"items": [{"problem": {"code": "x", "more": [1] * 30_000}}]}),
+}
+
+
+def judged(body, count=1):
+    """What the guard makes of an answer to so many questions."""
+    line = Binding("pricing", "B", id=uuid4(), digest="sha256:" + "0" * 64)
+    out = Outbound(Rules())
+    road = EditionRoad(line, out, SigningKey(b"k" * 32))
+    banner = f"pricing B.{line.version} {line.digest}"
+    reply = Reply(status=200, parts=[body.encode()])
+    reply.headers = {"content-type": "application/json", "guilder-edition": banner}
+    calls = [Call(somebody(7).ctx(), ASKED)] * count
+    return road._outcomes(QUOTE, calls, reply, Counter())
+
+
+@pytest.mark.parametrize("check", sorted(JUNK))
+def test_large_nonsense_is_never_read_strictly(check, monkeypatch):
+    """That takes a second a megabyte, on the loop that other tenants' calls go through."""
+    monkeypatch.setattr(module, "read_json", lambda raw: pytest.fail("it was read"))
+    with pytest.raises(Wrong) as stopped:
+        judged(JUNK[check])
+    assert stopped.value.check == check
+
+
+def test_a_large_answer_that_is_honest_is_taken():
+    told = json.dumps({"items": [{"answer": HONEST | {"tariff": None}}] * 256})
+    assert len(told) > module.SKIMMED
+    assert {outcome.answer.rule for outcome in judged(told, 256)} == {HONEST["rule"]}
+    twice = told.replace('"rule"', '"rule": "x", "rule"', 1)
+    with pytest.raises(Wrong):
+        judged(twice, 256)
 
 
 @pytest.mark.parametrize(
