@@ -28,12 +28,11 @@ from guilder.contracts.notifications.addresses import (
 from guilder.contracts.vault.v1 import Erased
 from guilder.services.notifications import address_store, delivery_store
 from guilder.services.notifications.carrier import Carrier
-from guilder.services.notifications.delivery import Outgoing
+from guilder.services.notifications.delivery import CODE_TOPIC, Outgoing
 from guilder.services.notifications.engine import ADDRESS, Sealed
 from guilder.services.notifications.settings import NotificationsSettings
 from guilder.services.notifications.wording import CODE_SUBJECT, CODE_TEXT
 
-CODE_TOPIC: Final = "address.code"
 CODE_LASTS: Final = timedelta(hours=1)
 CODE_TRIES: Final = 5
 BETWEEN: Final = timedelta(minutes=1)
@@ -102,7 +101,7 @@ class AddressDesk(v1.Notifications):
         if row is not None and tx.at - row["asked_at"] < BETWEEN:
             raise TooManyRequests("a code was sent a moment ago", retry_after=60)
         since = tx.at - timedelta(days=1)
-        sent = await delivery_store.sent_since(tx, tenant, principal, CODE_TOPIC, since)
+        sent = await delivery_store.codes_since(tx, tenant, principal, since)
         if sent >= A_DAY:
             raise TooManyRequests(f"{A_DAY} codes were sent within a day", retry_after=3_600)
 

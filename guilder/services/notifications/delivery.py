@@ -12,6 +12,9 @@ from guilder.contracts.notifications.deliveries import DeliveryState
 from guilder.contracts.notifications.v1 import Channel
 from guilder.contracts.values import uuid7
 
+CODE_TOPIC: Final = "address.code"
+"""The topic of a mail with the code that confirms an address."""
+
 FIRST_PAUSE: Final = timedelta(seconds=10)
 LONGEST_PAUSE: Final = timedelta(hours=6)
 GROWTH: Final = 3

@@ -32,6 +32,7 @@ from guilder.contracts.notifications.addresses import (
 )
 from guilder.contracts.notifications.v1 import Undeliverable
 from guilder.contracts.vault.v1 import Subject, Vault
+from guilder.services.notifications import delivery_store
 from guilder.services.notifications.mail import compose
 from guilder.services.notifications.settings import NotificationsSettings
 
@@ -49,6 +50,31 @@ async def test_a_mail_arrives_as_it_was_meant(desk, smtp):
     assert smtp.envelopes[0].rcpt_tos == ["jana@example.com"]
     assert smtp.envelopes[0].content.isascii()
     assert made == v1.Delivered(id=asked.id, at=desk.clock.now(), reference="Taken as 42")
+
+
+class Planning:
+    """Instead of running statements, notes how they would be run."""
+
+    def __init__(self, tx):
+        self.at, self._tx, self.plans = tx.at, tx, []
+
+    async def value(self, sql, *args):
+        lines = await self._tx.fetch(f"EXPLAIN {sql}", *args)
+        self.plans.append("\n".join(line[0] for line in lines))
+        return 0
+
+    execute = value
+
+
+async def test_nobody_goes_through_all_deliveries_of_a_tenant(direct):
+    async with direct.process.stores["notifications"].tx(7) as tx:
+        await tx.execute("SET LOCAL enable_seqscan = off")  # as with many of them
+        plans = Planning(tx)
+        await delivery_store.codes_since(plans, 7, new_id(), tx.at)
+        await delivery_store.give_up(plans, 7, new_id())
+    codes, _, sealed = plans.plans
+    assert " delivery_code " in codes, codes
+    assert " delivery_sealed " in sealed, sealed
 
 
 async def test_a_repeat_is_recognised_and_another_message_under_its_id_refused(desk, smtp):
