@@ -1,23 +1,71 @@
 """The command line: `guilder`. Every command has `--help` with an example, and `--json`."""
 
 import subprocess
-from typing import Any
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from typing import Any, Final
 
 import click
 
-from guilder.cli.backup import backup_command, restore_command
-from guilder.cli.bench import bench
-from guilder.cli.bindings import binding
-from guilder.cli.books import export_command, import_command, verify_command
-from guilder.cli.conform import conform_command
-from guilder.cli.contracts import contract
-from guilder.cli.explain import explain_command
-from guilder.cli.operators import operator
-from guilder.cli.processes import keys, migrate, restart, serve, status
-from guilder.cli.proposals import proposal
-from guilder.cli.running import down, up
-from guilder.cli.service import service
-from guilder.cli.tenants import tenant, token
+COMMANDS: Final = {
+    "up": "running:up",
+    "down": "running:down",
+    "status": "processes:status",
+    "restart": "processes:restart",
+    "migrate": "processes:migrate",
+    "serve": "processes:serve",
+    "keys": "processes:keys",
+    "operator": "operators:operator",
+    "tenant": "tenants:tenant",
+    "token": "tenants:token",
+    "contract": "conform:contracts",  # where the last of its commands is added
+    "conform": "conform:conform_command",
+    "service": "service:service",
+    "binding": "bindings:binding",
+    "proposal": "proposals:proposal",
+    "import": "books:import_command",
+    "export": "books:export_command",
+    "verify": "books:verify_command",
+    "backup": "backup:backup_command",
+    "restore": "backup:restore_command",
+    "explain": "explain:explain_command",
+    "bench": "bench:bench",
+}
+"""Every command by the file that has it, and its name there."""
+
+
+class Commands(MutableMapping[str, click.Command]):
+    """Each imported when it is asked for: nobody waits for what another command needs."""
+
+    def __init__(self) -> None:
+        """Nothing is imported yet."""
+        self._places: dict[str, str | click.Command] = dict(COMMANDS)
+
+    def __getitem__(self, name: str) -> click.Command:
+        """The command of this name; KeyError where there is none."""
+        found = self._places[name]
+        if isinstance(found, str):
+            file, _, attribute = found.partition(":")
+            found = getattr(import_module(f"guilder.cli.{file}"), attribute)
+            assert isinstance(found, click.Command)
+            self._places[name] = found
+        return found
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        """Add a command."""
+        self._places[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        """Drop a command."""
+        del self._places[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._places)
 
 
 class Guilder(click.Group):
@@ -39,7 +87,9 @@ class Guilder(click.Group):
 
 
 @click.group(
-    cls=Guilder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=Guilder,
+    commands=Commands(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="guilder")
 def main() -> None:
@@ -47,30 +97,3 @@ def main() -> None:
 
     Start with `guilder up --demo`, then open the address it prints.
     """
-
-
-for command in (
-    up,
-    down,
-    status,
-    restart,
-    migrate,
-    serve,
-    keys,
-    operator,
-    tenant,
-    token,
-    contract,
-    conform_command,
-    service,
-    binding,
-    proposal,
-    import_command,
-    export_command,
-    verify_command,
-    backup_command,
-    restore_command,
-    explain_command,
-    bench,
-):
-    main.add_command(command)

@@ -28,6 +28,9 @@ SUCCEEDED = signal.SIGUSR1
 BACKLOG = 1024
 """Connections that wait in a listening socket's queue while nobody takes them."""
 
+SUCCEEDED = signal.SIGUSR1
+"""Sent to a process whose successor serves already: it may take its time to leave."""
+
 
 class ServeError(RuntimeError):
     """A process cannot be run as it is set; the text says what to do."""
