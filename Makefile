@@ -32,7 +32,7 @@ up: setup  ## a platform with two demo banks, until Ctrl-C
 	@$(BIN)/guilder up --demo
 
 test: setup  ## every test
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs -m "not alone"
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -rs -m "not alone"
 	@$(BIN)/python -m pytest -rs -m alone
 
 check: setup  ## format, lint, types, migrations, architecture

@@ -63,6 +63,21 @@ def pytest_addoption(parser):
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items):
+    """What one worker runs, of `--dist loadgroup`: a file, or all that share a platform.
+
+    A platform takes many times longer to start than any journey on it.
+    """
+    for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
+        shared = "platform" in getattr(item, "fixturenames", ()) and hasattr(item, "callspec")
+        which = item.callspec.params.get("platform") if shared else None
+        group = f"platform-{which}" if which else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @contextmanager
 def later_schema(text=LATER, name="9999_later.sql"):
     """Whoever prepares a database meanwhile is of a later release, with one more migration."""

@@ -21,6 +21,9 @@ from guilder.chassis.testing import soon
 from guilder.embedded import Home
 from tests.journeys.bare_hands import GUILDER, ROOT, guilder
 
+# It leaves a later schema behind, so no other journey shares its platform.
+pytestmark = pytest.mark.xdist_group("second-release")
+
 NOTE = """-- Made up for this test: what a later release adds, an earlier one need not know.
 ALTER TABLE tariff ADD COLUMN note text;
 """
