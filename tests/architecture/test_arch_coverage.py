@@ -5,11 +5,12 @@ new public operation without a test of refused access fails here, by name.
 """
 
 import ast
+import re
 from collections.abc import Iterable
 
 import house
 
-ABUSE = {*range(1, 13), *range(16, 21), 24, 31, *range(33, 36), *range(45, 49), *range(53, 60)}
+ABUSE = {*range(1, 13), *range(16, 21), 24, 29, 31, *range(33, 36), *range(45, 49), *range(53, 60)}
 ABUSE |= {*range(61, 65)}
 """Numbers of the abuse list that have something to be tested on so far."""
 
@@ -32,6 +33,7 @@ NAMES = {
     19: "same key in flight",
     20: "repeat after the answer was lost",
     24: "event twice, late, out of order",
+    29: "a client's clock ten minutes away",
     31: "token at its `exp`, before its `nbf`",
     33: "another tenant's id",
     34: "another party's account",
@@ -99,6 +101,20 @@ def test_the_abuse_list_is_covered():
     assert {n: NAMES[n] for n in sorted(ABUSE) if n not in found} == {}
     assert {n for n in found if not isinstance(n, int)} == set()
     assert set(NAMES) == ABUSE
+
+
+def test_each_proof_of_editions_is_where_the_table_says():
+    """By its number: `test_prove_2_…` for the second line of the table."""
+    text = house.text(house.ROOT / "docs" / "concepts" / "tenants-editions-bindings.md")
+    lines = re.findall(r"^\| (\d) \| .+ \| (`tests/.+`) \|$", text, re.MULTILINE)
+    told = {(int(n), name) for n, names in lines for name in re.findall(r"`([^`]+)`", names)}
+    found = {
+        (int(n), path.relative_to(house.ROOT).as_posix())
+        for path in house.tests()
+        for n in re.findall(r"def test_prove_(\d)_", house.text(path))
+    }
+    assert found == told
+    assert {n for n, _ in told} == set(range(1, 9))
 
 
 def test_marks_are_read_where_they_count():

@@ -1,4 +1,4 @@
-"""What the gateway adds, beside a bare service in the same run (what issue 4 calls 8)."""
+"""What the gateway adds, beside a bare service in the same run (proof 8 of editions)."""
 
 import json
 import statistics
@@ -10,7 +10,7 @@ from tests.journeys.bare_hands import GUILDER, ROOT
 
 
 @pytest.mark.slow
-def test_the_gateway_is_measured_beside_a_bare_service_of_the_same_run():
+def test_prove_8_the_gateway_is_measured_beside_a_bare_service_of_the_same_run():
     """Every answer was good, and the ratios are those of the rounds; how fast is not judged here:
     other work on the machine would judge too.
     """

@@ -24,7 +24,7 @@ MANAGERS = {TENANT: ("xena", "yuri"), NEIGHBOUR: ("mia", "noah")}
 
 @dataclass(frozen=True)
 class Flip:
-    """One change of who prices: when it was asked for and answered (monotonic), and who does now."""
+    """One change of who prices: when it was asked for and answered (monotonic), and who does."""
 
     asked: float
     answered: float

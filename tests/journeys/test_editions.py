@@ -1,4 +1,4 @@
-"""What issue 4 wants proven of editions on a platform that runs, one process a service.
+"""What is proven of editions on a platform that runs, one process a service.
 
 The edition passed the suite by `guilder conform` and is bound by two operators; then it turns bad.
 The table of all eight proofs is in docs/concepts/tenants-editions-bindings.md.
@@ -107,7 +107,7 @@ def test_prove_2_bind_and_roll_back_under_load_from_64_clients_in_split_mode(the
     assert {priced_by(one.body) for one in paid if one.teller.tenant == NEIGHBOUR} == {STOCK}
     late = lags([one for one in paid if one.teller.tenant == TENANT], flips)
     shed = sum(one.shed for one in paid)
-    print(f"{len(paid)} payments, {shed} shed first; each flip in force after (s): {late}")
+    print(f"{len(paid)} payments, {shed} shed first; in force after (s): {late}")  # noqa: T201
     assert max(late) <= WITHIN_S
     assert there.verified() == []
 

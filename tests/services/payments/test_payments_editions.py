@@ -51,7 +51,7 @@ async def priced(desk, made):
     return said.by, made.fee.amount
 
 
-async def test_payments_of_three_banks_at_once_obey_each_banks_own_binding(world):
+async def test_prove_3_payments_of_three_banks_at_once_obey_each_banks_own_binding(world):
     desks = [await open_desk(world, "100.00") for _ in range(3)]
     for desk in desks:
         await desk.tariff(Tier(flat=eur("0.50")))
@@ -92,7 +92,7 @@ async def test_stock_prices_where_the_binding_says_so_and_the_payment_says_it(wo
     assert await priced(desk, made) == ("pricing A.1.0.0 (fallback)", "0.50")
 
 
-async def test_a_shadow_changes_no_payment_and_finds_a_cent(world):
+async def test_prove_5_a_shadow_changes_no_payment_and_finds_a_cent(world):
     desk = await open_desk(world)
     await desk.tariff(Tier(percent="0.25", minimum=eur("0.10")))
     with edition(world, desk, "one-cent", mode="shadow") as beside:

@@ -81,7 +81,7 @@ async def report(world, record):
     return await world.public(v1.Registry).report(operator().ctx(), query)
 
 
-async def test_one_tenant_is_priced_by_its_own_edition_and_its_neighbour_is_not(world):
+async def test_prove_1_two_tenants_ask_the_same_and_each_gets_the_fee_of_its_own_edition(world):
     bank, neighbour = await make_bank(world), await make_bank(world)
     with running(world) as at:
         record = await bound(world, bank, at)
@@ -101,6 +101,22 @@ async def test_one_tenant_is_priced_by_its_own_edition_and_its_neighbour_is_not(
         assert (await rollback(world, record)).restored is None
         answer, by = await answered(payments(world).quote, ctx, question(world, 100_000))
         assert (answer.fee.minor, by.label) == (0, "pricing A.1.0.0")
+
+
+async def test_prove_3_one_batch_with_two_tenants_obeys_each_tenants_own_binding(world):
+    bank, neighbour = await make_bank(world), await make_bank(world)
+    turns = [bank, neighbour, neighbour, bank] * 5
+    with running(world) as at:
+        await bound(world, bank, at)
+        calls = [
+            Call(somebody(who.number).ctx(""), question(world, 1_000 * (n + 4)))
+            for n, who in enumerate(turns)
+        ]
+        answers = await payments(world).quote(calls)
+    fees = [answer.fee.minor for answer in answers]
+    theirs = [(call.request.amount.minor + 200) // 400 for call in calls]  # at least 10
+    assert min(theirs) == 10
+    assert fees == [fee if who is bank else 0 for who, fee in zip(turns, theirs, strict=True)]
 
 
 async def test_a_shadow_that_is_a_cent_off_is_found_and_serves_nobody(world):
