@@ -135,18 +135,24 @@ def read_csv(path: Path) -> tuple[str, date | None, list[Entry]]:
 
 
 def _rows(path: Path, columns: int) -> Iterator[list[str]]:
-    """The rows of a file; BadList names the line that has not the columns it should."""
+    """The rows of a file; BadList where one has not the columns it should, or the end is missing.
+
+    A copy that is cut off between two rows looks like a list with fewer people on it.
+    """
     size(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             for row in csv.reader(file, strict=True):
-                if not row or row == [_END_OF_FILE]:
+                if row == [_END_OF_FILE]:
+                    return
+                if not row:
                     continue
                 if len(row) < columns or not row[0].strip().isdecimal():
                     raise BadList(f"{path.name}: a row with {len(row)} columns is none of OFAC's")
                 yield ["" if cell.strip() == _NOTHING else cell.strip() for cell in row]
     except (csv.Error, UnicodeError) as error:
         raise BadList(f"{path.name} is no CSV that is read here: {error}") from None
+    raise BadList(f"{path.name} does not end with 0x1A as OFAC's files do: it is cut off")
 
 
 def _turned(written: str) -> str:

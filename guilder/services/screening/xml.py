@@ -60,7 +60,7 @@ def elements(path: Path, wanted: set[str]) -> Iterator[tuple[str, Element]]:
                 element.clear()
                 if depth == 1:
                     root.clear()
-    except (ParseError, DefusedXmlException, ValueError, UnicodeError) as error:
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise BadList(f"{path.name} is no XML that is read here: {_said(error)}") from None
 
 

@@ -125,7 +125,7 @@ async def test_a_changed_file_is_read_again(folder):
 async def test_a_changed_file_beside_the_csv_is_read_again(folder):
     lists = lists_of(folder)
     await lists.current()
-    change(folder / "alt.csv", '910001,1,"aka","QUARTERMAIN, Ulysses",-0- \r\n')
+    change(folder / "alt.csv", '910001,1,"aka","QUARTERMAIN, Ulysses",-0- \r\n\x1a')
     assert await lists.refresh()
     assert await hits(lists, Side(kind="person", name="Ulysses Quartermain")) == ["910001"]
 
@@ -155,6 +155,7 @@ BROKEN = [
         id="no uid",
     ),
     pytest.param("\x00\x01\x02", id="no text"),
+    pytest.param('<?xml version="1.0" encoding="none-such"?><sdnList/>', id="unknown encoding"),
 ]
 
 
@@ -193,6 +194,18 @@ async def test_a_broken_csv_changes_nothing(folder, name, text):
     assert not await lists.refresh()
     assert len(lists.broken()) == 1
     assert await hits(lists, Side(kind="person", name="Benedykt Ostrowgrad")) == ["910001"]
+
+
+@pytest.mark.parametrize("name", ["sdn.csv", "alt.csv", "add.csv"])
+async def test_a_csv_that_is_still_being_copied_changes_nothing(folder, name):
+    lists = lists_of(folder)
+    index, _ = await lists.current()
+    whole = (folder / name).read_bytes()
+    for length in range(len(whole)):
+        (folder / name).write_bytes(whole[:length])
+        assert not await lists.refresh()
+        assert len(lists.broken()) == 1
+    assert (await lists.current())[0] is index
 
 
 async def test_the_csv_needs_the_files_beside_it(folder):
