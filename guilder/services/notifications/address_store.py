@@ -13,7 +13,10 @@ async def find(tx: Tx, tenant: int, principal: UUID) -> Any:
 
 
 async def lock(tx: Tx, tenant: int, principal: UUID) -> Any:
-    """The same, kept from changing until the commit."""
+    """The same; until the commit nobody else asks for a code, also where there is none yet."""
+    await tx.execute(
+        "SELECT pg_advisory_xact_lock(hashtext('address'), hashtext($1))", f"{tenant}:{principal}"
+    )
     return await tx.row(
         "SELECT * FROM address WHERE tenant=$1 AND principal=$2 FOR UPDATE", tenant, principal
     )

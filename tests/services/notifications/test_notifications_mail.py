@@ -328,6 +328,15 @@ async def test_nobody_is_flooded_with_codes(direct_desk):
         await public.set_email(who.ctx(), asked)
 
 
+async def test_nor_by_who_asks_many_times_at_once(direct_desk):
+    public, who = direct_desk.public(), somebody(direct_desk.tenant)
+    asked = [SetEmail(address=f"stranger{n}@example.com") for n in range(8)]
+    done = await asyncio.gather(
+        *(public.set_email(who.ctx(), one) for one in asked), return_exceptions=True
+    )
+    assert sum(isinstance(one, TooManyRequests) for one in done) == 7
+
+
 async def test_what_one_does_not_want_is_not_sent_and_removal_ends_it(direct_desk, smtp):
     desk, public = direct_desk, direct_desk.public()
     who = await desk.person(smtp)
