@@ -52,6 +52,8 @@ class DeliveryDesk(v1.Notifications):
         if row["state"] == "failed" and not row["refused"]:
             await delivery_store.requeue(tx, ctx.tenant, row["id"], self.settings.attempts)
             queued = row["id"]
+        elif await delivery_store.under_repeat(tx, row):
+            raise NotReplayable("it is being sent again already")
         else:
             queued = tx.resource
             await delivery_store.repeat(tx, row, queued, self.settings.attempts)

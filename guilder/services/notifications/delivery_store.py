@@ -128,6 +128,19 @@ async def requeue(tx: Tx, tenant: int, delivery: UUID, attempts: int) -> None:
     )
 
 
+async def under_repeat(tx: Tx, row: Any) -> bool:
+    """Whether a repeat of it waits or is under way; until the commit nobody else begins one."""
+    same = row["tenant"], row["id"]
+    await tx.execute("SELECT id FROM delivery WHERE tenant=$1 AND id=$2 FOR UPDATE", *same)
+    found: bool = await tx.value(
+        "SELECT EXISTS (SELECT FROM delivery WHERE tenant=$1 AND recipient=$3 AND replays=$2"
+        " AND state='queued')",
+        *same,
+        row["recipient"],
+    )
+    return found
+
+
 async def repeat(tx: Tx, row: Any, new: UUID, attempts: int) -> None:
     """Queue what has ended once more, under a new id."""
     await tx.execute(

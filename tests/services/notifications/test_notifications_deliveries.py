@@ -410,6 +410,19 @@ async def test_what_was_sent_is_sent_again_under_a_new_id(desk, endpoint):
     assert len({body for _, _, body in endpoint.posts}) == 1
 
 
+async def test_it_is_sent_again_once_however_many_ask_at_once(direct_desk, endpoint):
+    desk = direct_desk
+    delivery = await desk.queue(await desk.register(endpoint))
+    await desk.engine.round()
+    done = await asyncio.gather(*(replay(desk, delivery) for _ in range(6)), return_exceptions=True)
+    assert sum(isinstance(one, NotReplayable) for one in done) == 5
+    await desk.engine.round()
+    assert len(endpoint.posts) == 2
+    await replay(desk, delivery)  # it has arrived: whoever lost it may have it once more
+    await desk.engine.round()
+    assert len(endpoint.posts) == 3
+
+
 async def test_what_was_refused_for_good_is_sent_again_under_a_new_id(desk, smtp):
     who = await desk.person(smtp)
     smtp.rcpt = "550 no such user"
