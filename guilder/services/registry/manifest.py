@@ -16,6 +16,9 @@ ASK_S: Final = 5.0
 
 LARGEST: Final = 64 * 1024
 
+LONGEST_TEXT: Final = 80
+"""Operators are shown what an edition says of itself: names and versions, nothing longer."""
+
 
 class Unanswered(Exception):
     """Nobody can be asked at the address; the text says why."""
@@ -62,6 +65,9 @@ class AskEdition:
             found: Manifest = convert(read_json(reply.body), Manifest)
         except InvalidRequest as problem:
             raise NoManifest(f"GET {MANIFEST}: {problem.detail}, at {problem.at}") from None
+        said = found.contract, found.contract_version, found.version, *found.disclaims
+        if not all(text.isprintable() and len(text) <= LONGEST_TEXT for text in said):
+            raise NoManifest(f"GET {MANIFEST}: a text in it is too long or cannot be shown")
         return found
 
 
