@@ -13,6 +13,7 @@ import sys
 from typing import Final
 
 PR_SET_PDEATHSIG: Final = 1
+PR_SET_NO_NEW_PRIVS: Final = 38
 LARGEST_FILE: Final = 256 * 1024 * 1024
 
 
@@ -20,7 +21,9 @@ def main(arguments: list[str]) -> None:
     """Bound this process, then become the command."""
     parent, memory, seconds, *command = arguments
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl = ctypes.CDLL(None).prctl
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # no program it starts is more than it is itself
         if os.getppid() != int(parent):  # who started this was gone before it was tied to him
             sys.exit(2)
     resource.setrlimit(resource.RLIMIT_DATA, (int(memory), int(memory)))

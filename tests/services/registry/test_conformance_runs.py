@@ -232,6 +232,15 @@ async def test_a_suite_learns_no_secret_of_ours_but_the_key_it_signs_with(direct
     assert seen == f"{told} {SEED.hex()}"
 
 
+@pytest.mark.skipif(not Path("/proc").exists(), reason="only Linux says so")
+async def test_nothing_that_a_suite_starts_is_more_than_the_suite(direct, tmp_path):
+    more = "checks[0]['detail'] = open('/proc/self/status').read()"
+    with trial(direct, tmp_path, more):
+        async with Edition().serving() as edition:
+            done = await run(direct, edition)
+    assert "NoNewPrivs: 1" in done.checks[1].detail
+
+
 async def test_how_far_it_is_can_be_read_meanwhile(direct, tmp_path):
     gate = tmp_path / "gate"
     more = f"say('half-way')\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)"
