@@ -243,7 +243,7 @@ class EditionRoad:
         except (InvalidRequest, ValueError, TypeError, RecursionError):
             self._demand(False, "type", "broken")
             return given
-        understood = not _unknown(given, plain(answer)) and self._promises(operation, given)
+        understood = not unknown(given, plain(answer)) and self._promises(operation, given)
         self._demand(understood, "unknown", "broken")
         if operation.faults is not None:
             try:
@@ -297,12 +297,14 @@ def _name(request: str) -> str:
     return request if _REQUEST_ID.fullmatch(request) else "none"
 
 
-def _unknown(given: Any, known: Any) -> bool:
-    """Whether there is a member, anywhere, that is not in what was understood of it."""
+def unknown(given: Any, known: Any) -> str:
+    """A member, anywhere, that is not in what was understood of it, by its path; or ""."""
     if isinstance(given, dict) and isinstance(known, dict):
-        return any(
-            name not in known or _unknown(value, known[name]) for name, value in given.items()
-        )
+        for name, inner in given.items():
+            if name not in known:
+                return name or '""'
+            if found := unknown(inner, known[name]):
+                return f"{name}.{found}"
     if isinstance(given, list) and isinstance(known, list):
-        return any(map(_unknown, given, known))
-    return False
+        return next(filter(None, map(unknown, given, known)), "")
+    return ""

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from guilder.chassis.contract import convert, plain, read_json
+from guilder.chassis.edition import unknown
 from guilder.chassis.outbound import TooLarge
 from guilder.chassis.wire import Reply
 from guilder.conformance.checks import Broken, shown
@@ -111,22 +112,9 @@ def answer(operation: Operation, value: Any, asked: Any) -> Any:
     except InvalidRequest as error:
         place = f" at {error.at}" if error.at else ""
         raise Broken("answer-shape", f"{error.detail}{place}: {shown(value)}", asked) from None
-    if extra := _unknown(value, plain(found)):
+    if extra := unknown(value, plain(found)):
         raise Broken("extra-members", f"`{shown(extra)}` in {shown(value)}", asked)
     return found
-
-
-def _unknown(value: Any, known: Any) -> str:
-    """A member that was read over, or ""."""
-    if isinstance(value, dict) and isinstance(known, dict):
-        for name, inner in value.items():
-            if name not in known:
-                return str(name)
-            if found := _unknown(inner, known[name]):
-                return f"{name}.{found}"
-    if isinstance(value, list) and isinstance(known, list):
-        return next(filter(None, (_unknown(*pair) for pair in zip(value, known, strict=False))), "")
-    return ""
 
 
 def told(error: Broken) -> str:

@@ -27,7 +27,7 @@ from guilder.chassis import edition as module
 from guilder.chassis.batch import answered, one
 from guilder.chassis.bindings import Binding
 from guilder.chassis.circuit import MOST_UNDER_WAY, OPENS_AFTER, PAUSE_S
-from guilder.chassis.edition import CHECKS, EditionRoad, Wrong
+from guilder.chassis.edition import CHECKS, EditionRoad, Wrong, unknown
 from guilder.chassis.outbound import Outbound, Rules
 from guilder.chassis.signature import SigningKey
 from guilder.chassis.testing import somebody
@@ -143,6 +143,14 @@ def test_large_nonsense_is_never_read_strictly(check, monkeypatch):
     with pytest.raises(Wrong) as stopped:
         judged(JUNK[check])
     assert stopped.value.check == check
+
+
+@pytest.mark.parametrize("name", ["", "more"])
+def test_a_member_without_a_name_is_one_more_as_well(name):
+    told = {"items": [{"answer": HONEST | {"fee": HONEST["fee"] | {name: 1}}}]}
+    (outcome,) = judged(json.dumps(told))
+    assert outcome.failure == "broken"
+    assert unknown({"a": [{}, {name: 1}]}, {"a": [{}, {}]}) == f"a.{name or chr(34) * 2}"
 
 
 def test_a_large_answer_that_is_honest_is_taken():
