@@ -24,7 +24,7 @@ from guilder.chassis.hop import HERE, received
 from guilder.chassis.idempotency import Accepted, Replayed
 from guilder.chassis.logs import named
 from guilder.chassis.meter import Meter
-from guilder.chassis.store import OUTAGES
+from guilder.chassis.store import OUTAGES, STALE_PLAN
 from guilder.chassis.token import HEADER, CallKeys, digest
 from guilder.contracts.context import Call, Context
 from guilder.contracts.declare import Contract, Operation
@@ -221,7 +221,10 @@ async def _guarded(operation: Operation, ctx: Context, run: Callable[[], Awaitab
     problem: Problem
     try:
         async with asyncio.timeout(max(seconds, 0)):
-            return await run()
+            try:
+                return await run()
+            except STALE_PLAN:  # a release beside this one has migrated: nobody is to notice
+                return await run()
     except Problem as found:
         problem = found
     except TimeoutError:

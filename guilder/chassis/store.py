@@ -34,6 +34,10 @@ OUTAGES = (
 )
 """What a database raises that is gone, starting, stopping or full: try again, nothing is wrong."""
 
+STALE_PLAN = asyncpg.InvalidCachedStatementError
+"""Raised once where a migration has changed what a prepared statement returns. The transaction is
+lost; every connection of the pool has dropped its plans, so doing it again works."""
+
 PROBE_SECONDS = 1.0
 """How long a database may take to answer a probe, and how long an answer counts."""
 
