@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from guilder.bench.bank import Bank
+from guilder.bench.load import Order
 from guilder.chassis.testing import soon
+from guilder.chassis.wire import Wire
 from tests.editions.turning import Child
 from tests.journeys.bare_hands import Client, guilder, signed_in
 from tests.journeys.conftest import Running, demo
@@ -19,6 +22,9 @@ FIRST = "00000000-0000-0000-0000-000000000001"
 ELSEWHERE, STOCK = "pricing B.1.0.0", "pricing A.1.0.0"
 TENANT, NEIGHBOUR = "company-x", "nordbank"
 CURRENCY = {TENANT: "GBP", NEIGHBOUR: "EUR"}
+WRONG = ("hangs", "negative-fee", "giant-body", "dies")
+"""What an edition does to those who asked it, at its worst."""
+
 MANAGERS = {TENANT: ("xena", "yuri"), NEIGHBOUR: ("mia", "noah")}
 
 
@@ -93,6 +99,48 @@ class Stage:
         ibans = self.running.demo[tenant]["accounts"]
         found = [ids[iban] for name, iban in ibans.items() if name.endswith(" current")]
         return sorted(found, key=lambda account: -self.booked(bank, account))
+
+    @contextmanager
+    def wrong(self, fault: str) -> Iterator[None]:
+        """The edition is as bad as that while the block lasts; then its bank's payments are made.
+
+        One of WRONG, or any fault of `faulty.py`.
+        """
+        if fault == "dies":
+            self.edition.die()
+        else:
+            self.edition.turn(fault)
+        try:
+            yield
+        finally:
+            if fault == "dies":
+                self.edition.rise()
+            self.edition.turn(None)
+            bank = self.running.machine(TENANT)
+            soon(
+                lambda: bank.get("/v1/waiting-payments")["items"],
+                lambda left: left == [],
+                seconds=90,
+            )
+
+    async def order(self, tenant: str, rate: float, seconds: float) -> Order:
+        """Payments at a rate among accounts of a bank whose overdraft is never used up."""
+        facts = {"api": self.running.api, "demo": list(self.running.demo.values())}
+        bank = Bank(facts, tenant, CURRENCY[tenant])
+        wire = Wire(bank.address)
+        token = await bank.token(wire)
+        await bank.open_accounts(wire, token, 10)
+        wire.close()
+        return Order(
+            host=bank.address.host,
+            port=bank.address.port,
+            token=token,
+            accounts=bank.accounts,
+            currency=bank.currency,
+            seconds=seconds,
+            warm_seconds=1.0,
+            rate=rate,
+        )
 
     @staticmethod
     def booked(bank: Client, account: str) -> int:

@@ -4,16 +4,25 @@ The edition passed the suite by `guilder conform` and is bound by two operators;
 The table of all eight proofs is in docs/concepts/tenants-editions-bindings.md.
 """
 
+import asyncio
 import json
 import os
 import signal
+import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
+from uuid import UUID, uuid4
 
 import pytest
 
+from guilder.bench.load import send
+from guilder.books.reading import acting, every
 from guilder.chassis.testing import soon
+from guilder.cli.platform import Platform
+from guilder.contracts.ledger.v1 import JournalQuery, Ledger, TrialQuery
+from guilder.embedded import Home
 from tests.journeys.bare_hands import guilder
 from tests.journeys.crowd import Crowd, Teller
 from tests.journeys.stage import (
@@ -23,10 +32,12 @@ from tests.journeys.stage import (
     NEIGHBOUR,
     STOCK,
     TENANT,
+    WRONG,
     minor,
     priced_by,
     stage,
 )
+from tests.journeys.test_bare_hands import open_account
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +51,9 @@ WITHIN_S = 1.0
 """How soon after its answer a flip is in force."""
 
 GONE_S = 60.0
+
+THEIR_RATE, MEANWHILE_S = 8.0, 2.0
+"""Payments a second of the bank whose edition goes wrong, and for how long with each fault."""
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +139,79 @@ def lags(paid, flips):
     first = [p for p in paid if p.ended < flips[0].asked]
     assert {priced_by(p.body) for p in first} == {STOCK}
     return found
+
+
+def journal(there, tenant):
+    """What stands in a bank's books: each transfer without its ids and times, accounts by name."""
+
+    async def read():
+        platform = Platform(Home(there.running.data))
+        try:
+            number = (await platform.tenant(tenant)).number
+            ledger = platform.client(Ledger)
+            lines = every(ledger.trial_balance, acting(number), TrialQuery(limit=2000))
+            charts = {line.account.id: line.account.chart async for line in lines}
+            found = every(ledger.journal, acting(number), JournalQuery(limit=2000))
+            return charts, [transfer async for transfer in found]
+        finally:
+            platform.close()
+
+    return asyncio.run(read())
+
+
+def script(there, bank, count=24):
+    """The same payments in the same order, one a `next`; at last what they left in the books."""
+    _, before = journal(there, NEIGHBOUR)
+    people = [open_account(bank, name, "500.00") for name in ("Ann", "Bob", "Cem")]
+    for n in range(count):
+        debtor, creditor = people[n % 3], people[(n + 1 + n % 2) % 3]
+        amount = {"amount": f"{17 * n % 90}.{n % 4 * 25:02}", "currency": "EUR"}
+        sides = {"debtor_account": debtor["id"], "creditor_account": creditor["id"]}
+        answer = bank.send("POST", "/v1/payments", {**sides, "amount": amount}, str(uuid4()))
+        assert answer.status == (422 if amount["amount"] == "0.00" else 201), answer.raw
+        yield n
+    charts, after = journal(there, NEIGHBOUR)
+    names = {**charts, **{UUID(one["id"]): f"person {i}" for i, one in enumerate(people)}}
+    yield [
+        (
+            one.kind,
+            names[one.debit],
+            names[one.credit],
+            one.amount,
+            one.code,
+            one.pending_id is None,
+        )
+        for one in after[len(before) :]
+    ]
+
+
+def test_prove_4_the_other_banks_journal_is_that_of_a_run_without_the_edition(there):
+    bank = there.running.machine(NEIGHBOUR)
+    *_, without = script(there, bank)
+    theirs = asyncio.run(there.order(TENANT, THEIR_RATE, MEANWHILE_S))
+    beside = script(there, bank)
+    with there.bound():
+        for fault in WRONG:
+            with there.wrong(fault), paying(theirs):
+                for _ in range(6):
+                    next(beside)
+    *_, found = beside
+    assert found == without
+    assert len(found) > 20
+    assert there.verified() == []
+
+
+@contextmanager
+def paying(order):
+    """Payments at a bank's own rate meanwhile, of which the edition prices none."""
+    told = []
+    thread = threading.Thread(target=lambda: told.append(asyncio.run(send(order))))
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    assert told[0].accepted < THEIR_RATE * MEANWHILE_S / 2, told
 
 
 def tariff(there):
