@@ -104,8 +104,8 @@ def propose_command(
 ) -> None:
     """Propose that a release or an edition serves a tenant; another operator approves.
 
-    Editions B to Z need a fresh attestation: `guilder conform CONTRACT --url URL`. A shadow that
-    sees no personal data begins at once, without approval.
+    Editions B to Z need a fresh attestation: `guilder conform CONTRACT --url URL`. A shadow of
+    one that sees no personal data begins at once, without approval.
 
     Example: guilder binding propose company-x pricing=B.1.0.0 --url https://fees.company-x.example
     """
@@ -118,7 +118,8 @@ def propose_command(
         "address": url,
     }
     known = all_contracts().get(contract)
-    plain_shadow = mode == "shadow" and begins is None and known and not sees_personal(known)
+    tested = edition != "A" and known and not sees_personal(known)
+    plain_shadow = mode == "shadow" and begins is None and tested
     if plain_shadow and on_failure == "closed" and share is None:
         request, operation = read(fields, Shadow, as_json), Registry.operations()["shadow"]
         made = with_platform(data, as_json, lambda p: ask(p, login, operation, request))

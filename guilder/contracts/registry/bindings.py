@@ -106,10 +106,10 @@ class LiveOnly(Refused):
 
 
 class ApprovalNeeded(Refused):
-    """A shadow would be shown personal data that nobody agreed to."""
+    """One operator alone would show personal data, or have an untested address called."""
 
     code = "approval-needed"
-    title = "What sees personal data needs the approval of another operator"
+    title = "This shadow needs the approval of another operator"
     fix = "Propose it instead: POST /v1/bindings with `mode` shadow."
 
 

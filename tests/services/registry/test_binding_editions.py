@@ -199,6 +199,17 @@ async def test_a_shadow_that_sees_names_needs_what_a_binding_needs(world):
     await end(world, record)
 
 
+async def test_nobody_alone_has_an_untested_address_called(direct):
+    """A release of ours carries no attestation, and is called as one of our own processes."""
+    bank = await make_bank(direct)
+    with answering(direct) as asked:
+        for address in ("http://169.254.169.254:80", "unix:/run/next/pricing.sock"):
+            alone = beside(bank.slug, edition="A", version="1.1.0", address=address)
+            with pytest.raises(v1.ApprovalNeeded, match="no attestation"):
+                await direct.public(v1.Registry).shadow(operator().ctx(), alone)
+    assert asked == []
+
+
 async def test_live_canary_and_shadow_stand_side_by_side(world):
     bank = await make_bank(world)
     with lab(world) as here, answering(world):
