@@ -287,6 +287,7 @@ def test_prove_6_with_the_registry_gone_for_a_minute_bindings_hold_and_staleness
     (pid,) = [child["pid"] for child in state["children"] if child["name"] == "registry"]
     with there.bound() as binding:
         assert priced_by(pay(there, TENANT)) == ELSEWHERE
+        assert priced_by(pay(there, NEIGHBOUR)) == STOCK  # nobody is new when it goes
         os.kill(pid, signal.SIGSTOP)  # its socket is there, and nothing ever comes back
         try:
             until = time.monotonic() + GONE_S
