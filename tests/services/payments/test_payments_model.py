@@ -124,7 +124,9 @@ async def balanced(desk, accounts, sent, taken):
 async def pay(desk, dice, ctx, request, booked, balance):
     """Send an order, often through something that breaks; then once more, and take it over."""
     step, when = dice.choice(STEPS), dice.choice(["before", "after", "never"])
-    with among(desk, lambda o: BreaksOnce(o, step, when, Unavailable("broken"))) as others:
+    with among(
+        desk, lambda o: BreaksOnce(o, step, when, Unavailable("broken"), desk.bank)
+    ) as others:
         others.broken = when == "never"
         with contextlib.suppress(Problem):
             await desk.public().create(ctx, request)
