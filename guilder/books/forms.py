@@ -10,7 +10,7 @@ from datetime import date
 from typing import Protocol
 
 from guilder.contracts.ledger.v1 import BookedTransfer, LedgerAccount, internal_account
-from guilder.contracts.values import CURRENCIES, Money
+from guilder.contracts.values import CURRENCIES, Money, decimal
 
 PLACES = {
     "customer": "Liabilities:Customers",
@@ -79,10 +79,7 @@ class Form(Protocol):
 
 def amount(minor: int, currency: str) -> str:
     """`-12.50 EUR`, `-12 JPY`; sums may be larger than one Money can hold."""
-    decimals = CURRENCIES[currency]
-    whole, fraction = divmod(abs(minor), 10**decimals)
-    digits = f"{whole}.{fraction:0{decimals}d}" if decimals else str(whole)
-    return f"{'-' if minor < 0 else ''}{digits} {currency}"
+    return f"{decimal(minor, currency)} {currency}"
 
 
 def tags(transfer: BookedTransfer) -> dict[str, str]:

@@ -126,13 +126,17 @@ class Answered(Protocol):
     by: Any
 
 
+def _gatherers(operation: Any) -> Gatherers:
+    """Those of a client's batch operation."""
+    found: Gatherers = operation.__self__.gatherers[operation.__name__]
+    return found
+
+
 async def answered(
     operation: Callable[[Batch[R]], Awaitable[Answers[A]]], ctx: Context, request: R
 ) -> tuple[A, Any]:
     """The same as `one`, with the binding that answered."""
-    bound: Any = operation
-    gatherers: Gatherers = bound.__self__.gatherers[bound.__name__]
-    outcome: Answered = await gatherers.ask(Call(ctx, request))
+    outcome: Answered = await _gatherers(operation).ask(Call(ctx, request))
     if outcome.problem is not None:
         raise outcome.problem
     return outcome.answer, outcome.by
@@ -142,9 +146,7 @@ async def apart(
     operation: Callable[[Batch[R]], Awaitable[Answers[A]]], ctx: Context, request: R
 ) -> Answered:
     """The outcome of one item that is not gathered: it may be slow and keeps nobody waiting."""
-    bound: Any = operation
-    gatherers: Gatherers = bound.__self__.gatherers[bound.__name__]
-    outcome: Answered = await gatherers.apart(Call(ctx, request))
+    outcome: Answered = await _gatherers(operation).apart(Call(ctx, request))
     return outcome
 
 

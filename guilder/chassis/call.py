@@ -241,23 +241,25 @@ class Calls:
 
     def client(self, contract: type[C]) -> C:
         """A typed client of a contract."""
-        if contract.contract_name not in self._allowed:
-            raise LookupError(f"{self.caller} may not call {contract.contract_name}: calls.toml")
+        self._make_sure(contract)
         return make_client(contract, self.send, self._where)
 
     def stock(self, contract: type[C]) -> C:
         """A typed client of the stock edition, whatever is bound."""
-        name = contract.contract_name
-        if name not in self._allowed:
-            raise LookupError(f"{self.caller} may not call {name}: calls.toml")
+        self._make_sure(contract)
+        return make_client(contract, self._to_stock)
 
-        async def send(operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
-            outcomes = await self._roads[name].send(operation, calls)
-            for outcome in outcomes:
-                outcome.by = self.bindings.stock(name)
-            return outcomes
+    def _make_sure(self, contract: type[Contract]) -> None:
+        if contract.contract_name not in self._allowed:
+            raise LookupError(f"{self.caller} may not call {contract.contract_name}: calls.toml")
 
-        return make_client(contract, send)
+    async def _to_stock(self, operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
+        """Whatever is bound; each outcome says that stock answered."""
+        outcomes = await self._roads[operation.contract].send(operation, calls)
+        stock = self.bindings.stock(operation.contract)
+        for outcome in outcomes:
+            outcome.by = stock
+        return outcomes
 
     def _bound(self, operation: Operation, call: Call[Any]) -> Binding:
         """What answers this call: another edition only what its contract lets it answer."""
@@ -277,11 +279,7 @@ class Calls:
     async def _send(self, operation: Operation, calls: Sequence[Call[Any]]) -> list[Outcome]:
         """Mostly everybody has stock; else calls are sent by what they are bound to."""
         if operation.contract not in self.bindings.contracts:
-            stock = self.bindings.stock(operation.contract)
-            outcomes = await self._roads[operation.contract].send(operation, calls)
-            for outcome in outcomes:
-                outcome.by = stock
-            return outcomes
+            return await self._to_stock(operation, calls)
         outcomes = await self._send_apart(operation, calls)
         if operation.replaceable and not operation.command:
             for call, outcome in zip(calls, outcomes, strict=True):
@@ -312,14 +310,10 @@ class Calls:
         self, operation: Operation, calls: Sequence[Call[Any]], found: Sequence[Binding]
     ) -> list[Outcome]:
         """Send calls whose bindings are of one place; each outcome says who answered."""
-        road = self._roads[operation.contract]
-        if found[0].address is not None:
-            stock = self.bindings.stock(operation.contract)
-            return await self._releases.send(operation, calls, found, stock, road)
-        outcomes = await road.send(operation, calls)
-        for outcome, binding in zip(outcomes, found, strict=True):
-            outcome.by = binding
-        return outcomes
+        if found[0].address is None:
+            return await self._to_stock(operation, calls)
+        road, stock = self._roads[operation.contract], self.bindings.stock(operation.contract)
+        return await self._releases.send(operation, calls, found, stock, road)
 
     def _reach(self, address: str) -> Remote:
         if self._keys is None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from guilder.chassis.shapes import WORDING, Fit, Misfit, Schema
+from guilder.chassis.shapes import WORDING, Fit, Misfit, Schema, reached
 
 Step = Literal["major", "minor", "none"]
 
@@ -84,23 +84,8 @@ def part(document: dict[str, Any], audience: str) -> dict[str, Any]:
         if operation.get("x-audience") == audience
     }
     for entry in found.values():
-        entry["schemas"] = _reached(entry["operation"], document)
+        entry["schemas"] = reached(entry["operation"], document["components"]["schemas"])
     return without_wording(found)  # type: ignore[no-any-return]
-
-
-def _reached(value: Any, document: dict[str, Any]) -> dict[str, Any]:
-    schemas, found, stack = document["components"]["schemas"], dict[str, Any](), [value]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, list | tuple):
-            stack.extend(item)
-        elif isinstance(item, dict):
-            name = str(item.get("$ref", "")).rpartition("/")[2]
-            if name in schemas and name not in found:
-                found[name] = schemas[name]
-                stack.append(schemas[name])
-            stack.extend(item.values())
-    return found
 
 
 Operations = dict[tuple[str, str], dict[str, Any]]

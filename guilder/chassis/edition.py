@@ -21,7 +21,7 @@ import structlog
 from guilder.chassis.bindings import Binding
 from guilder.chassis.contract import convert, decode, encode, plain, read_json
 from guilder.chassis.outbound import Outbound
-from guilder.chassis.serve import Outcome, latest
+from guilder.chassis.serve import Outcome, latest, left_s
 from guilder.chassis.signature import SigningKey
 from guilder.chassis.versions import older
 from guilder.chassis.wire import MAX_ANSWER, Reply, TooLarge
@@ -147,9 +147,7 @@ class EditionRoad:
 
     async def _ask(self, operation: Operation, calls: Sequence[Call[Any]]) -> Reply:
         """Sign, send, and wait for whatever comes back; Wrong where nothing does."""
-        left, until = operation.deadline_ms / 1000, latest(calls)
-        if until:
-            left = min(left, until - time.monotonic())
+        left = left_s(operation, latest(calls))
         try:
             url = self._out.rules.check(f"{self._binding.address}{wire.path(operation)}")
             body = encode(

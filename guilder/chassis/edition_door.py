@@ -1,7 +1,7 @@
 """A stock service as an edition like anybody else's: a suite can judge it, a platform can bind it.
 
 Its base URL is `/editions/NAME` on the private door. Requests are as `contracts/edition.py` has
-them, signed by the platform whose public key is given; without a key there is no such door.
+them, signed by the platform whose public key is given; a process opens the door only with a key.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from guilder.chassis.events import SYSTEM
 from guilder.chassis.hop import received
 from guilder.chassis.serve import Endpoint, Outcome, respond
 from guilder.chassis.settings import BadSetting, EditionSettings
-from guilder.chassis.signature import BadSignature, Jwk, verify
+from guilder.chassis.signature import Jwk, verify
 from guilder.contracts.context import Call, Context
 from guilder.contracts.declare import Operation
 from guilder.contracts.edition import (
@@ -35,7 +35,7 @@ from guilder.contracts.edition import (
     banner,
     path,
 )
-from guilder.contracts.errors import InvalidRequest, Problem, Unauthenticated
+from guilder.contracts.errors import InvalidRequest, Problem
 
 PLATFORM: Final = "platform"
 """Who calls, as the service's measures name it."""
@@ -80,7 +80,7 @@ def edition_routes(endpoint: Endpoint, key: Jwk | None) -> list[Route]:
     `key` is the public key that requests are signed with; None: whoever reaches the door is
     answered, and the manifest disclaims signatures.
     """
-    chosen = [operation for operation in endpoint.operations.values() if operation.replaceable]
+    chosen = endpoint.contract.replaceable()
     if not chosen:
         return []
     base = f"/editions/{endpoint.name}"
@@ -139,18 +139,15 @@ def _handler(
 
 
 def _check(key: Jwk, http: HttpRequest, body: bytes) -> None:
-    try:
-        verify(
-            key,
-            method=http.method,
-            authority=http.headers.get("host", ""),
-            path=http.scope["raw_path"].partition(b"?")[0].decode("latin-1"),
-            headers=http.headers,
-            body=body,
-            now=time.time(),
-        )
-    except BadSignature as error:
-        raise Unauthenticated(str(error)) from None
+    verify(
+        key,
+        method=http.method,
+        authority=http.headers.get("host", ""),
+        path=http.scope["raw_path"].partition(b"?")[0].decode("latin-1"),
+        headers=http.headers,
+        body=body,
+        now=time.time(),
+    )
 
 
 def _calls(operation: Operation, headers: Mapping[str, str], body: bytes) -> list[Call[Any]]:

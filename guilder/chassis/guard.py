@@ -19,7 +19,7 @@ from guilder.chassis.store import Store
 from guilder.contracts.access import v1 as access
 from guilder.contracts.context import Call, Context
 from guilder.contracts.declare import Event, Operation
-from guilder.contracts.errors import Forbidden, KeyReused, NotFound, Problem
+from guilder.contracts.errors import Conflict, Forbidden, KeyReused, NotFound, Problem
 from guilder.contracts.registry.held import held
 
 log = structlog.get_logger()
@@ -53,6 +53,24 @@ class AccessGuard:
             hash=fingerprint(operation, call.request).hex(),
         )
         return await self._access.propose(call.ctx, request)
+
+
+async def approved(
+    client: access.Access, operation: Operation, ctx: Context, request: Any
+) -> access.ApprovedInput | None:
+    """The proposal by which exactly this is done for who proposed it; None where nobody approved.
+
+    It is asked of `access`, because a call of our own may claim any.
+    """
+    if ctx.approval is None:
+        return None
+    system = Context(tenant=ctx.tenant, principal=SYSTEM, request=ctx.request)
+    wanted = operation.id, fingerprint(operation, request).hex(), ctx.principal.id
+    try:
+        found = await client.approved_input(system, access.ProposalId(proposal_id=ctx.approval))
+    except (NotFound, Conflict):
+        return None
+    return found if (found.operation, found.hash, found.proposer.id) == wanted else None
 
 
 RESUME_SECONDS = 2.0

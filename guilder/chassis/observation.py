@@ -133,7 +133,7 @@ class Observations:
         """Calls to what is bound have ended, together, after so long."""
         for binding, outcome in zip(found, outcomes, strict=True):
             tally, total = self._of(binding)
-            failure = outcome.failure or failure_of(outcome)
+            failure = failure_of(outcome)
             tally.calls += 1
             tally.total_s += seconds
             tally.slowest_s = max(tally.slowest_s, seconds)
@@ -210,7 +210,9 @@ class Observations:
 
 
 def failure_of(outcome: Outcome) -> Failure | None:
-    """What the outcome of a call to a release of ours counts as."""
+    """What a call to what is bound counts as; None where there was an answer."""
+    if outcome.failure is not None:
+        return outcome.failure
     match outcome.problem:
         case DeadlineExceeded():
             return "late"

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from guilder.chassis.shapes import reached
 from guilder.contracts import edition
 from guilder.contracts.declare import Contract, Operation
 from guilder.contracts.values import Money
@@ -207,25 +208,8 @@ def _document(title: str, version: str, *parts: Part) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "license": {"name": "Apache-2.0"}},
         "paths": dict(sorted(paths.items())),
-        "components": {"schemas": dict(sorted(_named_by(paths, schemas).items()))},
+        "components": {"schemas": dict(sorted(reached(paths, schemas).items()))},
     }
-
-
-def _named_by(paths: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
-    """Those schemas that the paths name, or that are named by one of them."""
-    found: dict[str, Any] = {}
-    stack: list[Any] = [paths]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, dict):
-            name = str(item.get("$ref", "")).rpartition("/")[2]
-            if name in schemas and name not in found:
-                found[name] = schemas[name]
-                stack.append(schemas[name])
-            stack.extend(item.values())
-        elif isinstance(item, list):
-            stack.extend(item)
-    return found
 
 
 def _schemas(kinds: list[Any]) -> tuple[dict[Any, dict[str, Any]], dict[str, Any]]:
@@ -269,7 +253,7 @@ _BANNER = {
 
 def _editions(contract: type[Contract]) -> Part:
     """The manifest and the replaceable operations; nothing where there are none."""
-    chosen = [o for o in _all(contract) if o.replaceable]
+    chosen = contract.replaceable()
     if not chosen:
         return {}, {}
     kinds = {edition.Manifest} | {o.request for o in chosen} | {o.answer for o in chosen}

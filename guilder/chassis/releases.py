@@ -17,20 +17,17 @@ from guilder.chassis.bindings import Binding
 from guilder.chassis.circuit import Circuit
 from guilder.chassis.clock import Clock
 from guilder.chassis.edition import CHECKS, EditionRoad, lost
-from guilder.chassis.observation import Observations
+from guilder.chassis.observation import Observations, failure_of
 from guilder.chassis.outbound import Outbound, Rules
-from guilder.chassis.serve import Outcome, latest
+from guilder.chassis.serve import Outcome, latest, left_s, until
 from guilder.chassis.shadow import Shadows
 from guilder.chassis.signature import SigningKey
 from guilder.chassis.token import CallKeys
 from guilder.contracts.context import Call
 from guilder.contracts.declare import Operation
-from guilder.contracts.errors import DeadlineExceeded, Internal, Unauthenticated, Unavailable
+from guilder.contracts.errors import Internal, Unauthenticated
 
 log = structlog.get_logger()
-
-SILENT = (Unavailable, DeadlineExceeded, Internal, Unauthenticated)
-"""How a call ends where the release did not answer: it is gone, slow, broken or not ours."""
 
 FALLBACK_SHARE: Final = 0.25
 """The part of the caller's time that is kept for stock, where stock may answer instead."""
@@ -162,7 +159,7 @@ class Releases:
         places = [
             i
             for i, outcome in enumerate(outcomes)
-            if _falls_back(operation, found[i]) and isinstance(outcome.problem, SILENT)
+            if _falls_back(operation, found[i]) and failure_of(outcome) is not None
         ]
         await _again(outcomes, places, calls, lambda some: stock_road.send(operation, some))
         for i in places:
@@ -184,7 +181,7 @@ class Releases:
         answered: bool | None = None
         try:
             outcomes = await self._twice(binding, operation, calls)
-            answered = any(not isinstance(o.problem, SILENT) for o in outcomes)
+            answered = any(failure_of(outcome) is None for outcome in outcomes)
             return outcomes
         finally:
             circuit.leave(answered=answered, calls=len(calls))
@@ -194,7 +191,7 @@ class Releases:
     ) -> list[Outcome]:
         outcomes = await self._try(binding, operation, calls)
         if not operation.command:
-            places = [i for i, outcome in enumerate(outcomes) if _found_nobody(outcome)]
+            places = [i for i, o in enumerate(outcomes) if failure_of(o) == "unreachable"]
             await _again(outcomes, places, calls, lambda some: self._try(binding, operation, some))
         return outcomes
 
@@ -223,24 +220,15 @@ class Releases:
         return self._open[address]
 
 
-def _found_nobody(outcome: Outcome) -> bool:
-    if outcome.failure is not None:
-        return outcome.failure == "unreachable"
-    return isinstance(outcome.problem, Unavailable)
-
-
 def _falls_back(operation: Operation, binding: Binding) -> bool:
     return binding.on_failure == "fallback" and not (operation.command or operation.closed)
 
 
 def _hurried(operation: Operation, calls: Sequence[Call[Any]], binding: Binding) -> list[Call[Any]]:
     """The same calls with less time, so that some is left for what follows a failure."""
-    now, left, until = time.monotonic(), operation.deadline_ms / 1000, latest(calls)
-    if until:
-        left = min(left, until - now)
     share = FALLBACK_SHARE if _falls_back(operation, binding) else CLOSED_SHARE
-    until = now + left * (1 - share)
-    return [Call(msgspec.structs.replace(c.ctx, deadline=until), c.request) for c in calls]
+    deadline = time.monotonic() + left_s(operation, latest(calls)) * (1 - share)
+    return [until(call, deadline) for call in calls]
 
 
 Sender = Callable[[Sequence[Call[Any]]], Any]

@@ -215,12 +215,9 @@ def _outcome(answer: Any, operation: Operation) -> Outcome:
 
 async def _guarded(operation: Operation, ctx: Context, run: Callable[[], Awaitable[Any]]) -> Any:
     """Run within the deadline; turn whatever goes wrong into an outcome."""
-    seconds = operation.deadline_ms / 1000
-    if ctx.deadline:
-        seconds = min(seconds, ctx.deadline - time.monotonic())
     problem: Problem
     try:
-        async with asyncio.timeout(max(seconds, 0)):
+        async with asyncio.timeout(max(left_s(operation, ctx.deadline), 0)):
             try:
                 return await run()
             except STALE_PLAN:  # a release beside this one has migrated: nobody is to notice
@@ -294,6 +291,17 @@ def latest(calls: Sequence[Call[Any]]) -> float:
     """Until when a batch is worked on: nobody's haste ends what another still waits for."""
     deadlines = [call.ctx.deadline for call in calls]
     return max(deadlines) if all(deadlines) else 0.0
+
+
+def left_s(operation: Operation, deadline: float) -> float:
+    """Seconds until a deadline (0 = none), at most those that the operation may take."""
+    whole = operation.deadline_ms / 1000
+    return min(whole, deadline - time.monotonic()) if deadline else whole
+
+
+def until(call: Call[Any], deadline: float) -> Call[Any]:
+    """The same call with another deadline."""
+    return Call(msgspec.structs.replace(call.ctx, deadline=deadline), call.request)
 
 
 class _Item(msgspec.Struct, forbid_unknown_fields=True):

@@ -19,10 +19,10 @@ import structlog
 from guilder.chassis.bindings import Binding
 from guilder.chassis.clock import Clock
 from guilder.chassis.observation import Observations, failure_of
-from guilder.chassis.serve import Outcome
+from guilder.chassis.serve import Outcome, left_s, until
 from guilder.contracts.context import Call
 from guilder.contracts.declare import Operation
-from guilder.contracts.edition import MOST_ITEMS, holds_personal
+from guilder.contracts.edition import MOST_ITEMS, holds_personal, shows_personal
 from guilder.contracts.registry.observations import Difference
 from guilder.contracts.values import Money
 
@@ -63,7 +63,7 @@ class Shadows:
         self, ask: Ask, binding: Binding, operation: Operation, call: Call[Any], served: Outcome
     ) -> None:
         """Compare this answer later; costs the caller nothing but this line."""
-        if served.failure is not None or failure_of(served) is not None:
+        if failure_of(served) is not None:
             return  # nothing to compare with
         waiting = self._waiting.setdefault(binding.id, deque())
         if len(waiting) >= MOST_WAITING:
@@ -90,8 +90,8 @@ class Shadows:
         alike = [q for q in some if (q.operation, q.ask) == (first.operation, first.ask)]
         rest = [q for q in some if (q.operation, q.ask) != (first.operation, first.ask)]
         operation, began = first.operation, time.perf_counter()
-        until = time.monotonic() + operation.deadline_ms / 1000
-        calls = [_later(question.call, until) for question in alike]
+        deadline = time.monotonic() + left_s(operation, 0.0)
+        calls = [until(question.call, deadline) for question in alike]
         try:
             outcomes = await first.ask(binding, operation, calls)
         except Exception:  # of ours: a shadow itself has outcomes only
@@ -101,7 +101,7 @@ class Shadows:
             took = time.perf_counter() - began
             self._observations.ended([binding] * len(outcomes), outcomes, took)
             for question, outcome in zip(alike, outcomes, strict=True):
-                if outcome.failure is None and failure_of(outcome) is None:
+                if failure_of(outcome) is None:
                     found = differences(operation, question.served, outcome)
                     self._observations.compared(binding, found)
         if rest:
@@ -120,10 +120,6 @@ class Shadows:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()  # one that had not begun has not ended either
         self._waiting.clear()
-
-
-def _later(call: Call[Any], until: float) -> Call[Any]:
-    return Call(msgspec.structs.replace(call.ctx, deadline=until), call.request)
 
 
 # ── what differs ─────────────────────────────────────────────────────────────────────────────
@@ -145,10 +141,7 @@ def differences(operation: Operation, serving: Outcome, other: Outcome) -> Itera
     yield from _differ("", operation.answer, *answers, private=private)
 
 
-@cache
-def _private(operation: Operation) -> bool:
-    hints = typing.get_type_hints(operation.request, include_extras=True)
-    return any(holds_personal(hints[name]) for name in operation.sees)
+_private = cache(shows_personal)
 
 
 def _differ(

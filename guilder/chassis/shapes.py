@@ -23,6 +23,22 @@ _HIGHEST = {"maximum": "the most is", "maxLength": "the longest text has"}
 _HIGHEST |= {"maxItems": "the most items are", "exclusiveMaximum": "it is less than"}
 
 
+def reached(value: Any, schemas: dict[str, Schema]) -> dict[str, Schema]:
+    """The schemas that a part of a document names, and those that they name."""
+    found, stack = dict[str, Schema](), [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list | tuple):
+            stack.extend(item)
+        elif isinstance(item, dict):
+            name = str(item.get("$ref", "")).rpartition("/")[2]
+            if name in schemas and name not in found:
+                found[name] = schemas[name]
+                stack.append(schemas[name])
+            stack.extend(item.values())
+    return found
+
+
 @dataclass(frozen=True)
 class Misfit:
     """A place of a value, as `items[].amount`, and what differs there."""

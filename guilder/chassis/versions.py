@@ -6,7 +6,6 @@ sent and may answer with.
 
 import json
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from email.utils import format_datetime
@@ -121,23 +120,33 @@ class Known:
 
     question: Schema
     said: Schema
-    components: Mapping[str, Schema]
+    components: dict[str, Schema]
 
     def ask(self, item: dict[str, Any]) -> Any:
         """A question as this version knows it: newer members are left out."""
-        return _only(item, self.question, dict(self.components))
+        return _only(item, self.question, self.components)
 
     def answer(self, said: dict[str, Any]) -> Any:
         """An answer as this version knows it: what it does not promise is not read."""
-        return _only(said, self.said, dict(self.components))
+        return _only(said, self.said, self.components)
 
 
 def fields_of(contract: type[Contract], version: str) -> dict[str, Known]:
     """What editions of a version know, by the operation's name; an operation that is younger than
     the version is not there, and stock answers it. LookupError for a version that never was.
     """
-    kind: Any = contract  # a class is hashable, whatever its metaclass lets mypy believe
-    return _fields_of(kind, version)
+    present = contract.contract_version.removesuffix("-draft")
+    whole = edition_document(contract) if version == present else document(contract, version)
+    components = whole["components"]["schemas"]
+    found = {}
+    for operation in contract.replaceable():
+        described = whole["paths"].get(edition.path(operation), {}).get(operation.method.lower())
+        if described is not None:
+            asked = _json(described["requestBody"])["properties"]["items"]["items"]
+            answered = _json(described["responses"]["200"])["properties"]["items"]["items"]
+            (answer,) = [o for o in answered["oneOf"] if "answer" in o["properties"]]
+            found[operation.name] = Known(asked, answer["properties"]["answer"], components)
+    return found
 
 
 @cache
@@ -153,22 +162,6 @@ def older(contract: str, version: str) -> dict[str, Known] | None:
         return fields_of(kind, version)
     except LookupError:
         return None
-
-
-@cache
-def _fields_of(contract: Any, version: str) -> dict[str, Known]:
-    present = contract.contract_version.removesuffix("-draft")
-    whole = edition_document(contract) if version == present else document(contract, version)
-    components = whole["components"]["schemas"]
-    found = {}
-    for name, operation in contract.operations().items():
-        described = whole["paths"].get(edition.path(operation), {}).get(operation.method.lower())
-        if operation.replaceable and described is not None:
-            asked = _json(described["requestBody"])["properties"]["items"]["items"]
-            answered = _json(described["responses"]["200"])["properties"]["items"]["items"]
-            (answer,) = [o for o in answered["oneOf"] if "answer" in o["properties"]]
-            found[name] = Known(asked, answer["properties"]["answer"], components)
-    return found
 
 
 def _json(body: dict[str, Any]) -> Schema:

@@ -18,7 +18,7 @@ COMMANDS: Final = {
     "operator": "operators:operator",
     "tenant": "tenants:tenant",
     "token": "tenants:token",
-    "contract": "conform:contracts",  # where the last of its commands is added
+    "contract": "contracts:contract",
     "conform": "conform:conform_command",
     "service": "service:service",
     "binding": "bindings:binding",

@@ -1,16 +1,14 @@
 """`guilder bench …`."""
 
-import json
 import math
 import signal
 import sys
 from typing import Any
 
 import click
-import msgspec
 
 from guilder.bench import bindings, gateway, overload, payments
-from guilder.cli.platform import json_option
+from guilder.cli.platform import json_option, show
 
 
 class Number(click.FloatRange):
@@ -75,16 +73,14 @@ def payments_command(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the throw-away platform goes too
     plan = payments.Plan(rounds=rounds, seconds=seconds, clients=clients, hot_share=hot_share)
     result = payments.run(plan, lambda text: click.echo(text, err=True))
-    if as_json:
-        click.echo(json.dumps(msgspec.to_builtins(result)))
-        return
-    for n, each in enumerate(result.rounds, 1):
-        click.echo(
-            f"round {n}: TPC-B {each.tpcb:,.0f}/s, payments {each.payments:,.0f}/s, "
-            f"p50 {each.p50_ms} ms, p99 {each.p99_ms} ms, booked {each.booked:,}, "
-            f"refused {each.refused:,}, replayed {each.replayed:,}, failed {each.failed}"
-        )
-    click.echo(f"ratio {result.ratio} (median payments / median TPC-B)")
+    lines = [
+        f"round {n}: TPC-B {each.tpcb:,.0f}/s, payments {each.payments:,.0f}/s, "
+        f"p50 {each.p50_ms} ms, p99 {each.p99_ms} ms, booked {each.booked:,}, "
+        f"refused {each.refused:,}, replayed {each.replayed:,}, failed {each.failed}"
+        for n, each in enumerate(result.rounds, 1)
+    ]
+    lines.append(f"ratio {result.ratio} (median payments / median TPC-B)")
+    show(result, as_json, "\n".join(lines))
 
 
 @bench.command("gateway")
@@ -106,15 +102,13 @@ def gateway_command(rounds: int, seconds: float, clients: int, as_json: bool) ->
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the throw-away platform goes too
     plan = gateway.Plan(rounds=rounds, seconds=seconds, clients=clients)
     result = gateway.run(plan, lambda text: click.echo(text, err=True))
-    if as_json:
-        click.echo(json.dumps(msgspec.to_builtins(result)))
-        return
     failed = sum(each.bare.failed + each.gateway.failed for each in result.rounds)
-    click.echo(
+    text = (
         f"the gateway adds {result.added_p50_ms:.2f} ms ({result.latency_ratio:.2f} times a bare"
         f" service); {result.gateway_rps:,.0f} requests a second beside {result.bare_rps:,.0f}"
         f" ({result.rps_ratio:.2f}); failed {failed}"
     )
+    show(result, as_json, text)
 
 
 @bench.command("overload")
@@ -136,11 +130,8 @@ def overload_command(rounds: int, seconds: float, times: float, as_json: bool) -
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the throw-away platforms go too
     plan = overload.Plan(rounds=rounds, seconds=seconds, times=times)
     result = overload.run(plan, lambda text: click.echo(text, err=True))
-    if as_json:
-        click.echo(json.dumps(msgspec.to_builtins(result)))
-        return
     statuses = ", ".join(f"{count:,} × {what}" for what, count in sorted(result.refused.items()))
-    click.echo(
+    text = (
         f"goodput {result.goodput_ratio:.2f} of the peak at {times:g} times its load, "
         f"accepted p99 {result.accepted_p99_ms:.0f} ms, {result.refused_share:.0%} refused\n"
         f"refused: {statuses}; {result.without_retry_after} without Retry-After\n"
@@ -148,6 +139,7 @@ def overload_command(rounds: int, seconds: float, times: float, as_json: bool) -
         f"beside a bank at 20 times its limit: p99 {result.neighbour_p99_ratio:.2f} times "
         f"what it is alone ({result.neighbour_p99_ratio_pooled:.2f} over all rounds together)"
     )
+    show(result, as_json, text)
 
 
 @bench.command("bindings")
@@ -167,14 +159,12 @@ def bindings_command(rounds: int, repeats: int, as_json: bool) -> None:
     """
     plan = bindings.Plan(rounds=rounds, repeats=repeats)
     result = bindings.run(plan, lambda text: click.echo(text, err=True))
-    if as_json:
-        click.echo(json.dumps(msgspec.to_builtins(result)))
-        return
-    for size in result.sizes:
-        click.echo(
-            f"{size.tenants:>6,} tenants: look-up {size.lookup_us:.2f} µs"
-            f" ({size.lookup_ratio:.2f} × the smallest; {size.any_us:.2f} µs of any),"
-            f" whole directory {size.whole_ms:,.0f} ms ({size.directory_mib:,.1f} MiB),"
-            f" a change {size.change_ms:.2f} ms,"
-            f" memory {size.mib:,.1f} MiB"
-        )
+    lines = [
+        f"{size.tenants:>6,} tenants: look-up {size.lookup_us:.2f} µs"
+        f" ({size.lookup_ratio:.2f} × the smallest; {size.any_us:.2f} µs of any),"
+        f" whole directory {size.whole_ms:,.0f} ms ({size.directory_mib:,.1f} MiB),"
+        f" a change {size.change_ms:.2f} ms,"
+        f" memory {size.mib:,.1f} MiB"
+        for size in result.sizes
+    ]
+    show(result, as_json, "\n".join(lines))

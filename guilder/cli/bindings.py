@@ -10,7 +10,7 @@ from uuid import UUID
 import click
 
 from guilder.cli.platform import Platform, data_option, fail, json_option, show, with_platform
-from guilder.cli.proposals import as_option, ask, next_step, read
+from guilder.cli.proposals import as_option, ask, call, next_step, read
 from guilder.cli.tables import table
 from guilder.contracts.access.v1 import Access, Proposal, ProposalId, Verdict
 from guilder.contracts.catalogue import all_contracts
@@ -122,12 +122,12 @@ def propose_command(
     plain_shadow = mode == "shadow" and begins is None and tested
     if plain_shadow and on_failure == "closed" and share is None:
         request, operation = read(fields, Shadow, as_json), Registry.operations()["shadow"]
-        made = with_platform(data, as_json, lambda p: ask(p, login, operation, request))
+        made = call(data, as_json, login, operation, request)
         show(made, as_json, f"{sentence(made)}\n  guilder binding report {made.id}")
         return
     fields |= {"mode": mode, "share": share, "begins": begins, "on_failure": on_failure}
     request, operation = read(fields, Bind, as_json), Registry.operations()["bind"]
-    proposed = with_platform(data, as_json, lambda p: ask(p, login, operation, request))
+    proposed = call(data, as_json, login, operation, request)
     show(proposed, as_json, next_step(proposed, "binding"))
 
 
@@ -198,7 +198,7 @@ def list_command(
     fields = {"tenant": tenant, "contract": contract, "in_force": not history, "after": after}
     request = read(fields, BindingQuery, as_json)
     operation = Registry.operations()["binding_history"]
-    found = with_platform(data, as_json, lambda p: ask(p, login, operation, request))
+    found = call(data, as_json, login, operation, request)
     heads = ["BINDING", "TENANT", "SERVED BY", "MODE", "FROM", "UNTIL", "URL"]
     text = table(heads, [_line(record) for record in found.items])
     text += f"\nmore: --after {found.next}" if found.next else ""
@@ -216,7 +216,7 @@ def report_command(binding_id: UUID, login: str | None, data: Path, as_json: boo
     Example: guilder binding report 0198c2f6-7a51-7000-8000-000000000000
     """
     operation, request = Registry.operations()["report"], BindingId(binding_id=binding_id)
-    found = with_platform(data, as_json, lambda p: ask(p, login, operation, request))
+    found = call(data, as_json, login, operation, request)
     show(found, as_json, _report(found))
 
 
@@ -231,7 +231,7 @@ def rollback_command(binding_id: UUID, login: str | None, data: Path, as_json: b
     Example: guilder binding rollback 0198c2f6-7a51-7000-8000-000000000000
     """
     operation, request = Registry.operations()["rollback"], BindingId(binding_id=binding_id)
-    done = with_platform(data, as_json, lambda p: ask(p, login, operation, request))
+    done = call(data, as_json, login, operation, request)
     show(done, as_json, _rolled_back(done))
 
 
@@ -246,7 +246,7 @@ def end_command(binding_id: UUID, login: str | None, data: Path, as_json: bool) 
     Example: guilder binding end 0198c2f6-7a51-7000-8000-000000000000
     """
     operation, request = Registry.operations()["end_binding"], BindingId(binding_id=binding_id)
-    ended = with_platform(data, as_json, lambda p: ask(p, login, operation, request))
+    ended = call(data, as_json, login, operation, request)
     show(ended, as_json, sentence(ended))
 
 

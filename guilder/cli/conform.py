@@ -1,6 +1,4 @@
-"""`guilder conform`: have an edition tested by the platform, or try the suite on one's own machine;
-`guilder contract attestations`: what was attested.
-"""
+"""`guilder conform`: have an edition tested by the platform, or try its suite on this machine."""
 
 import asyncio
 import json
@@ -15,13 +13,10 @@ from typing import Any, Final
 import click
 
 from guilder.chassis.contract import convert
-from guilder.cli.contracts import contract as contracts
 from guilder.cli.platform import Platform, data_option, json_option, show, with_platform
 from guilder.cli.proposals import as_option, ask, read
 from guilder.contracts.errors import DeadlineExceeded, Unavailable
 from guilder.contracts.registry.attestations import (
-    Attestation,
-    AttestationQuery,
     Check,
     Conform,
     ConformanceRun,
@@ -160,39 +155,3 @@ def _here(contract: str, url: str, edition: str | None, as_json: bool) -> int:
         click.echo("passed" if said["passed"] else "failed")
         click.echo("informative: cannot be bound; ask a platform to run it, without --here")
     return 0 if said["passed"] else 1
-
-
-@contracts.command("attestations")
-@click.option("--contract", help="Name of the contract; left out: all.")
-@click.option("--edition", help="Letter of the edition; left out: all.")
-@click.option("--after", type=click.UUID, help="Go on behind this attestation.")
-@as_option
-@data_option
-@json_option
-def attestations_command(
-    contract: str | None,
-    edition: str | None,
-    after: Any,
-    login: str | None,
-    data: Path,
-    as_json: bool,
-) -> None:
-    """List what this platform attests of editions, newest first, and whether it still counts.
-
-    Example: guilder contract attestations --contract pricing --edition B
-    """
-    fields = {"contract": contract, "edition": edition, "after": after and str(after)}
-    request, operation = (
-        read(fields, AttestationQuery, as_json),
-        Registry.operations()["attestations"],
-    )
-    found = with_platform(data, as_json, lambda p: ask(p, login, operation, request))
-    lines = [_attested(item) for item in found.items]
-    lines += [f"more: --after {found.next}"] if found.next else []
-    show(found, as_json, "\n".join(lines) or "nothing is attested; see `guilder conform --help`")
-
-
-def _attested(item: Attestation) -> str:
-    release = f"{item.contract} {item.edition}.{item.version}"
-    until = f"until {item.expires_at:%Y-%m-%d %H:%M} UTC" if item.standing == "fresh" else ""
-    return f"{item.id}  {release:<24} {item.url}  {item.standing} {until}".rstrip()

@@ -10,7 +10,11 @@ import msgspec
 from guilder.chassis.changes import changes, enough, raised, step
 from guilder.chassis.openapi import contract_document
 from guilder.chassis.versions import document, versions
+from guilder.cli.platform import data_option, json_option, show
+from guilder.cli.proposals import as_option, call, read
 from guilder.contracts.catalogue import all_contracts
+from guilder.contracts.registry.attestations import Attestation, AttestationQuery
+from guilder.contracts.registry.v1 import Registry
 
 
 @click.group()
@@ -44,7 +48,7 @@ def _line(name: str) -> dict[str, Any]:
         "name": name,
         "version": kind.contract_version,
         "kind": kind.contract_kind,
-        "replaceable": [o.name for o in kind.operations().values() if o.replaceable],
+        "replaceable": [operation.name for operation in kind.replaceable()],
         "versions": [
             {
                 "version": version,
@@ -163,3 +167,39 @@ def _document(what: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise click.UsageError(f"{what} is no OpenAPI document: {error!r}.") from None
     return found  # type: ignore[no-any-return]
+
+
+@contract.command("attestations")
+@click.option("--contract", "name", help="Name of the contract; left out: all.")
+@click.option("--edition", help="Letter of the edition; left out: all.")
+@click.option("--after", type=click.UUID, help="Go on behind this attestation.")
+@as_option
+@data_option
+@json_option
+def attestations_command(
+    name: str | None,
+    edition: str | None,
+    after: Any,
+    login: str | None,
+    data: Path,
+    as_json: bool,
+) -> None:
+    """List what this platform attests of editions, newest first, and whether it still counts.
+
+    Example: guilder contract attestations --contract pricing --edition B
+    """
+    fields = {"contract": name, "edition": edition, "after": after and str(after)}
+    request, operation = (
+        read(fields, AttestationQuery, as_json),
+        Registry.operations()["attestations"],
+    )
+    found = call(data, as_json, login, operation, request)
+    lines = [_attested(item) for item in found.items]
+    lines += [f"more: --after {found.next}"] if found.next else []
+    show(found, as_json, "\n".join(lines) or "nothing is attested; see `guilder conform --help`")
+
+
+def _attested(item: Attestation) -> str:
+    release = f"{item.contract} {item.edition}.{item.version}"
+    until = f"until {item.expires_at:%Y-%m-%d %H:%M} UTC" if item.standing == "fresh" else ""
+    return f"{item.id}  {release:<24} {item.url}  {item.standing} {until}".rstrip()

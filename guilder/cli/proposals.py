@@ -65,6 +65,11 @@ async def ask(platform: Platform, login: str | None, operation: Operation, reque
     return decode(reply.body, Proposal if reply.status == 202 else operation.answer)
 
 
+def call(data: Path, as_json: bool, login: str | None, operation: Operation, request: Any) -> Any:
+    """The same as a command of its own: a problem ends it with a sentence."""
+    return with_platform(data, as_json, lambda p: ask(p, login, operation, request))
+
+
 async def _token(platform: Platform, login: str | None) -> str:
     identity = platform.client(Identity)
     if login is not None:
@@ -108,19 +113,13 @@ def list_command(login: str | None, data: Path, as_json: bool) -> None:
     """
     operation = Access.operations()["proposals"]
     query = ProposalQuery(state="proposed")
-    found = with_platform(data, as_json, lambda p: ask(p, login, operation, query))
+    found = call(data, as_json, login, operation, query)
     lines = [
         f"{item.id}  {item.operation:<18} by {item.proposed_by} until"
         f" {item.expires_at:%Y-%m-%d %H:%M} UTC"
         for item in found.items
     ]
     show(found.items, as_json, "\n".join(lines) or "nothing is waiting")
-
-
-def _decide(verb: str, proposal: UUID, reason: str | None, login: str | None) -> Any:
-    operation = Access.operations()[verb]
-    request = Verdict(proposal_id=proposal, reason=reason)
-    return lambda platform: ask(platform, login, operation, request)
 
 
 @proposal.command("approve")
@@ -133,7 +132,8 @@ def approve_command(proposal_id: UUID, login: str | None, data: Path, as_json: b
 
     Example: guilder proposal approve 0198c2f6-7a51-7000-8000-000000000000 --as olga
     """
-    done = with_platform(data, as_json, _decide("approve", proposal_id, None, login))
+    operation, request = Access.operations()["approve"], Verdict(proposal_id=proposal_id)
+    done = call(data, as_json, login, operation, request)
     show(done, as_json, f"{done.operation} is approved")
 
 
@@ -150,6 +150,6 @@ def reject_command(
 
     Example: guilder proposal reject 0198c2f6-7a51-7000-8000-000000000000 --reason "not today"
     """
-    read({"proposal_id": str(proposal_id), "reason": reason}, Verdict, as_json)
-    done = with_platform(data, as_json, _decide("reject", proposal_id, reason, login))
+    request = read({"proposal_id": str(proposal_id), "reason": reason}, Verdict, as_json)
+    done = call(data, as_json, login, Access.operations()["reject"], request)
     show(done, as_json, f"{done.operation} is rejected")

@@ -7,6 +7,7 @@ import click
 
 from guilder.cli.bindings import sentence
 from guilder.cli.platform import Platform, data_option, json_option, show, with_platform
+from guilder.cli.proposals import read
 from guilder.cli.tables import table
 from guilder.contracts.access.v1 import Access, GrantRole
 from guilder.contracts.declare import Nothing
@@ -59,14 +60,7 @@ def create_command(
     --bic FJORDEFF --currency EUR --zone Europe/Berlin --holiday-calendar DE
     --manager ida --manager jon
     """
-    from guilder.chassis.contract import convert
-    from guilder.cli.platform import fail
-    from guilder.contracts.errors import Problem
-
-    try:
-        request = convert({"slug": slug, **fields}, CreateTenant)
-    except Problem as problem:
-        fail(problem, as_json)
+    request = read({"slug": slug, **fields}, CreateTenant, as_json)
     made = with_platform(data, as_json, lambda p: create(p, request, managers))
     show(made, as_json, f"tenant {made.slug} has number {made.number}")
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from guilder.chassis.contract import convert, encode, plain
+from guilder.chassis.wire import Reply
 from guilder.conformance import judge
 from guilder.conformance.checks import Broken
 from guilder.conformance.session import TENANTS, Session
@@ -28,11 +29,8 @@ def by_hand(session: Session) -> int:
 
 def must_refuse(session: Session, body: bytes) -> None:
     """Broken unless the body is refused, whole or in one of its items."""
-    sent = session.sent(body)
-    reply = judge.transported(session.send(sent), sent)
-    value = judge.document(reply, body)
+    reply, value = must_survive(session, body)
     if reply.status >= 400:
-        judge.refusal(value, body, reply.status)
         return
     items = value.get("items") if isinstance(value, dict) else None
     problems = [
@@ -46,13 +44,16 @@ def must_refuse(session: Session, body: bytes) -> None:
         raise Broken("bad-input", f"status {reply.status}, and no problem in {value}", body)
 
 
-def must_survive(session: Session, body: bytes) -> None:
-    """Broken where the edition falls over; whether it refuses is its own matter."""
-    sent = session.sent(body)
-    reply = judge.transported(session.send(sent), sent)
+def must_survive(session: Session, body: bytes) -> tuple[Reply, Any]:
+    """Broken where the edition falls over; whether it refuses is its own matter.
+
+    The reply and its document.
+    """
+    reply = judge.transported(session.send(session.sent(body)))
     value = judge.document(reply, body)
     if reply.status >= 400:
         judge.refusal(value, body, reply.status)
+    return reply, value
 
 
 def allowed(operation: Operation, body: Any) -> bool:

@@ -12,6 +12,10 @@ MOST_SHOWN: Final = 400
 """How many characters of a question or an answer a sentence of the report shows."""
 
 
+TRANSPORT: Final = frozenset({"deadline", "reachable"})
+"""Rules that are broken by no answer at all."""
+
+
 @dataclass(frozen=True)
 class Check:
     """Something that an edition must keep to.

@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from guilder.chassis.outbound import Outbound, Rules
@@ -29,16 +29,17 @@ class Sent:
 
 @dataclass
 class Came:
-    """What came of it: an answer or an error, and after how many seconds."""
+    """What came of a request: an answer or an error, and after how many seconds."""
 
+    sent: Sent
     reply: Reply | None = None
     error: Exception | None = None
-    seconds: float = field(default=0.0)
+    seconds: float = 0.0
 
-
-def late(came: Came, sent: Sent) -> bool:
-    """Whether nothing whole was there by the deadline."""
-    return isinstance(came.error, TimeoutError) or came.seconds > sent.deadline_s
+    @property
+    def late(self) -> bool:
+        """Whether nothing whole was there by the deadline."""
+        return isinstance(self.error, TimeoutError) or self.seconds > self.sent.deadline_s
 
 
 class Client:
@@ -46,9 +47,8 @@ class Client:
 
     def __init__(self, base: str, rules: Rules) -> None:
         """AddressRefused for an address that the operator's rules do not allow."""
-        self.base = str(rules.check(base))
-        self.authority = rules.check(base).authority
-        self.prefix = rules.check(base).path
+        to = rules.check(base)
+        self.base, self.authority, self.prefix = str(to), to.authority, to.path
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -64,7 +64,7 @@ class Client:
 
     async def _send(self, sent: Sent) -> Came:
         began = time.monotonic()
-        came = Came()
+        came = Came(sent)
         try:
             came.reply = await self._outbound.request(
                 sent.method,

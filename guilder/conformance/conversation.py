@@ -45,7 +45,7 @@ def held(session: Session) -> str:
             """Ask a batch, parts of it perhaps again."""
             self.step(talk.ask, tenant, chosen)
 
-    run_state_machine_as_test(Machine, settings=steady(max(session.examples // 10, TALKS), 20))
+    run_state_machine_as_test(Machine, settings=steady(max(session.examples // 10, TALKS)))
     if found:
         raise found[0]
     return f"{talk.steps} steps of {len(TENANTS)} tenants"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import schemathesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
@@ -16,12 +16,15 @@ from guilder.conformance.session import TENANTS, Session
 from guilder.contracts.declare import Contract
 from guilder.contracts.edition import path
 
+STEPS: Final = 20
+"""How long one conversation is."""
 
-def steady(examples: int, steps: int = 20) -> settings:
+
+def steady(examples: int) -> settings:
     """The same cases in every run, none of them shrunk, nothing printed or kept."""
     return settings(
         max_examples=examples,
-        stateful_step_count=steps,
+        stateful_step_count=STEPS,
         derandomize=True,
         database=None,
         deadline=None,
@@ -35,7 +38,7 @@ def steady(examples: int, steps: int = 20) -> settings:
 def _cases(contract: type[Contract], mode: GenerationMode) -> Any:
     """The strategy of an operation's bodies."""
     schema = schemathesis.openapi.from_dict(edition_document(contract))
-    (operation,) = (o for o in contract.operations().values() if o.replaceable)
+    (operation,) = contract.replaceable()
     made = schema[path(operation)][operation.method]
     return made.as_strategy(generation_mode=mode)
 
@@ -97,8 +100,7 @@ def negative(session: Session) -> int:
     def ask(body: Any) -> None:
         if isinstance(body, dict) and type(body.get("tenant")) is int and body["tenant"] >= 1:
             body = {**body, "tenant": TENANTS[0]}
-        if not session.subject.harmless:
-            body = _held(session, body)
+        body = session.subject.held(body)
         raw = _json(body)
         if raw is None:
             return
@@ -109,16 +111,6 @@ def negative(session: Session) -> int:
             badinput.must_refuse(session, raw)
 
     return each(session, GenerationMode.NEGATIVE, max(session.examples // 2, 1), ask)
-
-
-def _held(session: Session, body: Any) -> Any:
-    """The same body, with nobody outside in it who could be reached if it were not refused."""
-    (mine,) = session.fresh_questions("bad input held", 1)
-    if isinstance(body, dict):
-        return {name: _held(session, value) for name, value in body.items()} | (
-            {"to": mine.to} if isinstance(body.get("to"), str) and len(body["to"]) >= 3 else {}
-        )
-    return [_held(session, one) for one in body] if isinstance(body, list) else body
 
 
 def _json(body: Any) -> bytes | None:

@@ -11,7 +11,7 @@ from guilder.chassis.edition import unknown
 from guilder.chassis.outbound import TooLarge
 from guilder.chassis.wire import Reply
 from guilder.conformance.checks import Broken, shown
-from guilder.conformance.client import Came, Sent, late
+from guilder.conformance.client import Came
 from guilder.contracts.declare import Operation
 from guilder.contracts.edition import EDITION, JSON_TYPES, LARGEST_ANSWER
 from guilder.contracts.errors import InvalidRequest
@@ -28,21 +28,22 @@ class Refusal:
     detail: str
 
 
-def transported(came: Came, sent: Sent) -> Reply:
+def transported(came: Came) -> Reply:
     """The reply, if one came whole, in time, and from where it was asked for."""
+    asked = came.sent.body
     if isinstance(came.error, TooLarge):
-        raise Broken("size", f"more than {LARGEST_ANSWER} bytes", sent.body)
-    if late(came, sent):
+        raise Broken("size", f"more than {LARGEST_ANSWER} bytes", asked)
+    if came.late:
         missing = "nothing whole" if came.error else "the answer"
-        raise Broken("deadline", f"{missing} after {came.seconds:.2f} s", sent.body)
+        raise Broken("deadline", f"{missing} after {came.seconds:.2f} s", asked)
     if came.error is not None or came.reply is None:
-        raise Broken("reachable", f"{type(came.error).__name__}: {came.error}", sent.body)
+        raise Broken("reachable", f"{type(came.error).__name__}: {came.error}", asked)
     reply = came.reply
     if 300 <= reply.status < 400:
         where = reply.headers.get("location", "nowhere")
-        raise Broken("no-redirect", f"status {reply.status} to {where}", sent.body)
+        raise Broken("no-redirect", f"status {reply.status} to {where}", asked)
     if reply.status >= 500:
-        raise Broken("no-5xx", f"status {reply.status}: {shown(reply.body)}", sent.body)
+        raise Broken("no-5xx", f"status {reply.status}: {shown(reply.body)}", asked)
     return reply
 
 

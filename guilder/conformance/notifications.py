@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
@@ -22,6 +22,7 @@ from guilder.conformance.subject import Marked, Subject
 from guilder.contracts.edition import Manifest
 from guilder.contracts.errors import Problem
 from guilder.contracts.notifications.v1 import (
+    Channel,
     Deliver,
     MessageDiffers,
     Notifications,
@@ -29,9 +30,12 @@ from guilder.contracts.notifications.v1 import (
 )
 from guilder.contracts.values import uuid7
 
-Channel = Literal["email", "webhook"]
 CHANNELS: Final[tuple[Channel, ...]] = ("email", "webhook")
 WORDS: Final = ("Ihre Karte ist da", "the invoice of May", "płatność przyjęta", "支払い済み")
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "x" for c in text)
 
 
 @dataclass(frozen=True)
@@ -103,14 +107,24 @@ class Messages(Subject):
     def tame(self, item: dict[str, Any]) -> dict[str, Any]:
         """To a recipient of the suite."""
         mine = self.message(self.channels[0], item["text"])
-        subject = "".join(c if c.isprintable() else "x" for c in item["subject"])
-        order = "".join(c if c.isprintable() else "x" for c in item["order"])
+        subject, order = _printable(item["subject"]), _printable(item["order"])
         keep = {"topic": item["topic"], "order": order, "subject": subject}
-        text = "".join(c if c.isprintable() else "x" for c in mine.text)[:2000]
+        text = _printable(mine.text)[:2000]
         if mine.channel == "webhook":
             text = json.dumps({"text": item["text"][:300]})
         fixed = {"id": str(mine.id), "channel": mine.channel, "to": mine.to, "text": text}
         return {**item, **keep, **fixed}
+
+    def held(self, body: Any) -> Any:
+        """With recipients of the suite."""
+        if isinstance(body, list):
+            return [self.held(one) for one in body]
+        if not isinstance(body, dict):
+            return body
+        kept = {name: self.held(value) for name, value in body.items()}
+        if isinstance(body.get("to"), str) and len(body["to"]) >= 3:
+            kept["to"] = self.message(self.channels[0], WORDS[0]).to
+        return kept
 
     def bad(self, item: dict[str, Any]) -> list[dict[str, Any]]:
         """Messages without what a message has."""

@@ -11,8 +11,8 @@ import msgspec
 from guilder.chassis.contract import encode, plain
 from guilder.chassis.wire import Reply
 from guilder.conformance import judge
-from guilder.conformance.checks import Broken, GivenUp
-from guilder.conformance.client import Came, Client, Sent, late
+from guilder.conformance.checks import TRANSPORT, Broken, GivenUp
+from guilder.conformance.client import Came, Client, Sent
 from guilder.conformance.judge import Refusal
 from guilder.conformance.signer import Signer
 from guilder.conformance.subject import Marked, Subject
@@ -65,7 +65,7 @@ class Session:
     def note(self, error: Broken) -> None:
         """Keep what is wrong; GivenUp where the edition hardly answers any more."""
         self.broken.append(error)
-        if error.check in ("deadline", "reachable"):
+        if error.check in TRANSPORT:
             self._left_s -= self.deadline_s
             if self._left_s < 0 or error.check == "reachable":
                 raise GivenUp
@@ -83,7 +83,7 @@ class Session:
     def send_all(self, requests: Sequence[Sent]) -> list[Came]:
         """Send them at once; all once more where an answer is late."""
         came = self.client.send_all(requests)
-        if any(map(late, came, requests)) and self.hiccups < MOST_HICCUPS:
+        if any(one.late for one in came) and self.hiccups < MOST_HICCUPS:
             self.hiccups += 1
             came = self.client.send_all(requests)
         return came
@@ -147,7 +147,7 @@ class Session:
     def _decoded(
         self, tenant: int, requests: Sequence[Any], came: Came, *, any_refusal: bool = False
     ) -> list[Any]:
-        reply = judge.transported(came, self.batch(tenant, requests))
+        reply = judge.transported(came)
         self._apart(tenant, requests, reply)
         found: list[Any] = []
         for one, item in zip(requests, judge.items(reply, self.banner, requests), strict=True):

@@ -39,7 +39,7 @@ class Subject(ABC):
     @property
     def operation(self) -> Operation:
         """The one operation that an edition answers."""
-        return next(o for o in self.contract.operations().values() if o.replaceable)
+        return self.contract.replaceable()[0]
 
     def ready(self) -> AbstractContextManager["Subject"]:
         """The subject of one run, with what it needs around it."""
@@ -64,6 +64,10 @@ class Subject(ABC):
     @abstractmethod
     def tame(self, item: dict[str, Any]) -> dict[str, Any]:
         """The nearest item that the contract allows; made up by schema, it has the right shape."""
+
+    def held(self, body: Any) -> Any:
+        """The same body, with nobody outside in it who could be reached if it were not refused."""
+        return body
 
     @abstractmethod
     def bad(self, item: dict[str, Any]) -> list[dict[str, Any]]:

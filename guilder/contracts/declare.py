@@ -226,6 +226,11 @@ class Contract:
         found: dict[str, Operation] = home._operations  # type: ignore[attr-defined]
         return found
 
+    @classmethod
+    def replaceable(cls) -> list[Operation]:
+        """Those that an edition of somebody else may answer."""
+        return [operation for operation in cls.operations().values() if operation.replaceable]
+
     async def foresee(self, operation: str, ctx: Context, request: Any) -> None:
         """Refuse at once what could not run if it were approved; asked before it is proposed."""
 

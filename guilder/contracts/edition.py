@@ -81,12 +81,13 @@ def banner(manifest: Manifest) -> str:
 
 def sees_personal(contract: type[Contract]) -> bool:
     """Whether an edition of this contract is shown personal data."""
-    return any(
-        holds_personal(typing.get_type_hints(o.request, include_extras=True)[name])
-        for o in contract.operations().values()
-        if o.replaceable
-        for name in o.sees
-    )
+    return any(map(shows_personal, contract.replaceable()))
+
+
+def shows_personal(operation: Operation) -> bool:
+    """Whether whoever answers this operation is shown personal data."""
+    hints = typing.get_type_hints(operation.request, include_extras=True)
+    return any(holds_personal(hints[name]) for name in operation.sees)
 
 
 def holds_personal(kind: Any) -> bool:

@@ -39,6 +39,15 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _AMOUNT: Final = re.compile(r"(-?)(0|[1-9][0-9]{0,15})(?:\.([0-9]{1,3}))?", re.ASCII)
 
 
+def decimal(minor: int, currency: str) -> str:
+    """Minor units as a decimal string with all of the currency's decimals: sums may be larger than
+    what one Money can hold."""
+    decimals = CURRENCIES[currency]
+    sign = "-" if minor < 0 else ""
+    whole, fraction = divmod(abs(minor), 10**decimals)
+    return f"{sign}{whole}.{fraction:0{decimals}d}" if decimals else f"{sign}{whole}"
+
+
 class Money:
     """An amount of one currency: integer minor units, never float. Immutable and hashable."""
 
@@ -82,10 +91,7 @@ class Money:
     @property
     def amount(self) -> str:
         """The decimal string of the wire, always with all of the currency's decimals."""
-        decimals = CURRENCIES[self.currency]
-        sign = "-" if self.minor < 0 else ""
-        whole, fraction = divmod(abs(self.minor), 10**decimals)
-        return f"{sign}{whole}.{fraction:0{decimals}d}" if decimals else f"{sign}{whole}"
+        return decimal(self.minor, self.currency)
 
     def __add__(self, other: "Money") -> "Money":
         """Add two amounts of one currency."""

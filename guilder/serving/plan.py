@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guilder.chassis.call import PROCESS, callees, callers
+from guilder.chassis.call import PROCESS, call_map, callees, callers
 from guilder.chassis.signature import PAIR as EDITIONS
 from guilder.chassis.store import ConnectArgs
 from guilder.chassis.token import CallKeys, PairKeys
@@ -22,9 +22,6 @@ from guilder.contracts.errors import Unauthenticated
 from guilder.serving.settings import ServeSettings
 
 GATEWAY = "gateway"
-SUCCEEDED = signal.SIGUSR1
-"""Sent to a process whose successor serves already: it may take its time to leave."""
-
 BACKLOG = 1024
 """Connections that wait in a listening socket's queue while nobody takes them."""
 
@@ -184,18 +181,13 @@ def pairs(name: str) -> set[tuple[str, str]]:
 
 
 def speaks_with_editions(name: str) -> bool:
-    """Whether a process sends to editions: it decides by them, delivers through them, judges them.
+    """Whether a process sends to editions: it decides by them, has them deliver, judges them.
 
     The gateway does not: what strangers may call stays with the stock service.
     """
-    bindable = {
-        contract: kind.contract_kind
-        for contract, kind in all_contracts().items()
-        if any(operation.replaceable for operation in kind.operations().values())
-    }
-    delivers = bindable.get(name) == "delivery"  # its own service hands over what others deliver
-    calls = name != GATEWAY and bool(bindable.keys() & callees(name))
-    return name == "registry" or delivers or calls
+    bindable = {contract for contract, kind in all_contracts().items() if kind.replaceable()}
+    called = call_map()["calls"].get(name, {})
+    return name == "registry" or (name != GATEWAY and bool(bindable & called.keys()))
 
 
 def pair_keys(root: CallKeys, name: str) -> dict[str, str]:

@@ -29,11 +29,9 @@ def was(monkeypatch):
         kept = before(change)
         monkeypatch.setattr(module, "frozen", lambda n, v: kept if v == "0.9.0" else None)
         module.older.cache_clear()
-        module._fields_of.cache_clear()
 
     yield say
     module.older.cache_clear()
-    module._fields_of.cache_clear()
 
 
 def forget(name, *members):

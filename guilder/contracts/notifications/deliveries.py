@@ -1,7 +1,7 @@
 """The rows of deliveries: what went out, or waits to, and how far each got."""
 
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
@@ -14,13 +14,7 @@ Subscription = Literal[
 ]
 """What can be subscribed to: an event of payments, or everything about planned maintenance."""
 
-SUBSCRIPTIONS: Final[tuple[Subscription, ...]] = (
-    "maintenance",
-    "payment.booked",
-    "payment.refused",
-    "payment.reversed",
-    "payment.waiting",
-)
+Channel = Literal["email", "webhook"]
 
 DeliveryState = Literal["queued", "sent", "failed", "gone"]
 """Waits or is under way; was taken by the other side; was given up; has no recipient any more."""
@@ -57,7 +51,7 @@ class DeliveryQuery(Request, frozen=True, kw_only=True):
     """Filter of the list of deliveries; pass `next` as `before`."""
 
     state: DeliveryState | None = None
-    channel: Literal["email", "webhook"] | None = None
+    channel: Channel | None = None
     recipient: UUID | None = None
     about: UUID | None = None
     before: UUID | None = None
@@ -87,7 +81,7 @@ class Delivery(Answer, frozen=True, kw_only=True):
     """
 
     id: UUID
-    channel: Literal["email", "webhook"]
+    channel: Channel
     recipient: UUID
     topic: str
     about: UUID | None

@@ -8,7 +8,7 @@ UTC, so one message serves everyone on the platform.
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
@@ -42,6 +42,7 @@ from guilder.contracts.notifications.addresses import (
     SetEmail,
 )
 from guilder.contracts.notifications.deliveries import (
+    Channel as Channel,
     Deliveries,
     Delivery,
     DeliveryId,
@@ -61,7 +62,6 @@ from guilder.contracts.notifications.webhooks import (
     WebhookTaken,
 )
 
-Channel = Literal["email", "webhook"]
 Topic = Annotated[str, msgspec.Meta(pattern=r"^[a-z-]{1,40}\.[a-z0-9-]{1,40}(?!\n)$")]
 """What a message is about, for programs: `maintenance.72h`, `payment.booked`."""
 

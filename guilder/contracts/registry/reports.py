@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from guilder.contracts.declare import Answer
+from guilder.contracts.declare import Answer, Kind
 from guilder.contracts.registry.bindings import BindingRecord
 from guilder.contracts.registry.observations import Failure
 from guilder.contracts.registry.windows import OpenWindow
@@ -79,7 +79,7 @@ class ServedBy(Answer, frozen=True, kw_only=True):
     """
 
     contract: str
-    kind: Literal["decision", "delivery", "service"]
+    kind: Kind
     contract_version: str
     stock: str
     edition: str

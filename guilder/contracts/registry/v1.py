@@ -43,7 +43,6 @@ from guilder.contracts.registry.bindings import (
     NotBindable as NotBindable,
     NotReplaceable as NotReplaceable,
     OnFailure as OnFailure,
-    ReleaseAddress as ReleaseAddress,
     ReleaseUnreachable as ReleaseUnreachable,
     RolledBack as RolledBack,
     Shadow as Shadow,

@@ -25,11 +25,12 @@ from guilder.contracts.declare import (
 from guilder.contracts.errors import Conflict, NotFound
 
 Kind = Literal["person", "organisation"]
+Role = Literal["payer", "payee"]
+"""On which side of a payment somebody stands."""
 CaseState = Literal["open", "released", "confirmed"]
 Reason = Annotated[str, msgspec.Meta(min_length=3, max_length=200), Personal()]
 
 FUZZY_NAMES, BIRTH_DATES = "fuzzy-names", "birth-dates"
-DISCLAIMABLE: Final = (FUZZY_NAMES, BIRTH_DATES)
 """What an edition may do without, if it says so: to find misspelt names; to clear whose birth date
 is another than the list's."""
 
@@ -92,7 +93,7 @@ class Hit(Answer, frozen=True, kw_only=True):
     matched. `score` goes from 0 to 100.
     """
 
-    side: Literal["payer", "payee"]
+    side: Role
     list: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
     entry: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
@@ -134,7 +135,7 @@ class Examined(Request, frozen=True, kw_only=True):
     `party` is whose personal data it is: it is stored sealed with that party's key.
     """
 
-    role: Literal["payer", "payee"]
+    role: Role
     party: UUID
     side: Side
     hits: list[Hit]

@@ -20,12 +20,11 @@ from guilder.contracts.errors import AddressRefused, InvalidRequest, Problem, Un
 from guilder.contracts.notifications import v1
 from guilder.contracts.notifications.addresses import Email
 from guilder.services.notifications import delivery_store, signing, webhook_store
-from guilder.services.notifications.delivery import kind
+from guilder.services.notifications.delivery import check, kind
 from guilder.services.notifications.mail import Mailer, compose
 
 log = structlog.get_logger()
 
-UUID_VERSION: Final = 7
 CARRY_S: Final = 8.0
 """Seconds for one message: less than `deliver` may take, so that the outcome is still told."""
 
@@ -91,7 +90,7 @@ class Carrier:
                 known = await delivery_store.receipt(tx, tenant, asked.id)
             if known is not None:
                 return _repeated(asked, known, print_)
-            reference = refused = None
+            reference = why = None
             try:
                 _check(asked)
                 send = self._mail if asked.channel == "email" else self._post
@@ -100,13 +99,14 @@ class Carrier:
             except TimeoutError:
                 return Unavailable("the other side did not answer in time", kind="timeout")
             except v1.Undeliverable as problem:
-                refused = _refusal(kind(problem))
+                why = kind(problem)
             except Problem as problem:
                 return problem
             async with self._store.tx(tenant) as tx:
-                why = kind(refused) if refused else None
                 await delivery_store.add_receipt(tx, tenant, asked.id, print_, reference, why)
-            return refused or v1.Delivered(id=asked.id, at=tx.at, reference=reference)
+            if why is not None:
+                return _refusal(why)
+            return v1.Delivered(id=asked.id, at=tx.at, reference=reference)
 
     async def _mail(self, call: Call[v1.Deliver]) -> str:
         if self.mailer is None:
@@ -178,10 +178,7 @@ def fingerprint(asked: v1.Deliver) -> bytes:
 
 def _check(asked: v1.Deliver) -> None:
     """Refuse what cannot be told apart, shown or sent."""
-    if asked.id.version != UUID_VERSION:
-        raise InvalidRequest("the id must be a UUIDv7: ids are in order of time", at="$.id")
-    if not asked.subject.isprintable():
-        raise InvalidRequest("holds a character that cannot be shown", at="$.subject")
+    check(asked, "subject")
     if asked.channel == "email":
         if not asked.text.replace("\n", " ").replace("\t", " ").isprintable():
             raise InvalidRequest("holds a character that cannot be shown", at="$.text")

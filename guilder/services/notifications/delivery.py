@@ -7,9 +7,9 @@ from typing import Final
 from uuid import UUID
 
 from guilder.contracts.declare import Event
-from guilder.contracts.errors import Problem
+from guilder.contracts.errors import InvalidRequest, Problem
 from guilder.contracts.notifications.deliveries import DeliveryState
-from guilder.contracts.notifications.v1 import Channel
+from guilder.contracts.notifications.v1 import Channel, Deliver, Post
 from guilder.contracts.values import uuid7
 
 CODE_TOPIC: Final = "address.code"
@@ -45,6 +45,18 @@ KINDS: Final = frozenset(
 
 _RANKS: Final = {"payment.waiting": 0, "payment.booked": 1, "payment.refused": 1}
 """What of one payment comes first where the clock says the same; everything else is later."""
+
+
+UUID_VERSION: Final = 7
+
+
+def check(message: Post | Deliver, *shown: str) -> None:
+    """InvalidRequest for an id without a time, or a character in a field that cannot be `shown`."""
+    if message.id.version != UUID_VERSION:
+        raise InvalidRequest("the id must be a UUIDv7: ids are in order of time", at="$.id")
+    for name in shown:
+        if not getattr(message, name).isprintable():
+            raise InvalidRequest("holds a character that cannot be shown", at=f"$.{name}")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from guilder.chassis.store import Store, Tx
 from guilder.contracts.context import PLATFORM, Context
 from guilder.contracts.declare import Event
 from guilder.contracts.errors import Problem
+from guilder.contracts.notifications.v1 import Post
 from guilder.contracts.registry.v1 import Registry, TenantNumber
 from guilder.contracts.registry.windows import Notice, NoticeId
 from guilder.services.notifications import address_store, delivery_store, store
@@ -42,24 +43,26 @@ def deliver_notice(database: Store, registry: Registry, attempts: int) -> Deed:
                 raise  # an outage: the follower tries again
             log.error("notice is not delivered", notice=event.ids["notice"], code=problem.code)
             return
+        said = message(notice)
         async with database.tx(notice.tenant) as tx:
-            await store.add(tx, [(notice.tenant, message(notice))])
+            await store.add(tx, [(notice.tenant, said)])
             written_to = await address_store.tenants(tx)
         for tenant in written_to:
             if notice.tenant in (PLATFORM, tenant):
-                news = await _news_of(notice, event, tenant, registry)
+                news = await _news_of(notice, said, event, tenant, registry)
                 await tell_everyone(database, news, attempts)
 
     return deed
 
 
-async def _news_of(notice: Notice, event: Event, tenant: int, registry: Registry) -> News:
+async def _news_of(
+    notice: Notice, said: Post, event: Event, tenant: int, registry: Registry
+) -> News:
     """A notice as a tenant is told of it outside, its moments in the tenant's zone."""
     zone = "UTC"
     if tenant != PLATFORM:
         ctx = Context(tenant=tenant, principal=SYSTEM, request=event.request)
         zone = (await registry.tenant_by_number(ctx, TenantNumber(number=tenant))).zone
-    said = message(notice)
     return News(
         tenant=tenant,
         id=notice.id,

@@ -9,18 +9,17 @@ from guilder.chassis.seal import Sealer
 from guilder.chassis.store import Store
 from guilder.contracts.context import PLATFORM, Call, Context
 from guilder.contracts.declare import Answers, Batch, EventPage, EventQuery, Nothing, SelfCheck
-from guilder.contracts.errors import InvalidRequest, Problem
+from guilder.contracts.errors import Problem
 from guilder.contracts.notifications import v1
 from guilder.contracts.registry.v1 import Registry, TenantNumber
 from guilder.services.notifications import delivery_store, store
 from guilder.services.notifications.addresses import AddressDesk
 from guilder.services.notifications.carrier import Carrier
 from guilder.services.notifications.deliveries import DeliveryDesk
+from guilder.services.notifications.delivery import check
 from guilder.services.notifications.settings import NotificationsSettings
 from guilder.services.notifications.webhooks import WebhookDesk
 from guilder.services.notifications.wording import tell
-
-UUID_VERSION = 7
 
 
 class NotificationsService(DeliveryDesk, WebhookDesk, AddressDesk):
@@ -53,12 +52,13 @@ class NotificationsService(DeliveryDesk, WebhookDesk, AddressDesk):
 
     async def post(self, calls: Batch[v1.Post]) -> Answers[v1.Posted]:
         """Write what is new; known ids get the answer they had."""
-        good = [call for call in calls if _fault(call.request) is None]
+        faults = [_fault(call.request) for call in calls]
+        good = [call for call, fault in zip(calls, faults, strict=True) if fault is None]
         async with self.store.tx(*sorted({call.ctx.tenant for call in calls})) as tx:
             await store.add(tx, [(call.ctx.tenant, call.request) for call in good])
             wanted = [(call.ctx.tenant, call.request.id) for call in good]
             found = await store.find(tx, wanted)
-        return [_posted(call, found) for call in calls]
+        return [f or _posted(call, found) for call, f in zip(calls, faults, strict=True)]
 
     async def inbox(self, ctx: Context, request: v1.InboxQuery) -> v1.Inbox:
         """Read a page; times are told in the reader's zone."""
@@ -108,20 +108,16 @@ class NotificationsService(DeliveryDesk, WebhookDesk, AddressDesk):
 
 def _fault(request: v1.Post) -> Problem | None:
     """Why a message cannot be delivered, or None."""
-    if request.id.version != UUID_VERSION:
-        return InvalidRequest("the id must be a UUIDv7: ids are in order of time", at="$.id")
-    for name in ("subject", "text"):
-        if not getattr(request, name).isprintable():
-            return InvalidRequest("holds a character that cannot be shown", at=f"$.{name}")
+    try:
+        check(request, "subject", "text")
+    except Problem as problem:
+        return problem
     return None
 
 
 def _posted(call: Call[v1.Post], found: dict[Any, Any]) -> v1.Posted | Problem:
     """The answer to one call, unless another message stands under its id."""
     asked = call.request
-    fault = _fault(asked)
-    if fault is not None:
-        return fault
     row = found[call.ctx.tenant, asked.id]
     stands = (row["topic"], row["about"], row["subject"], row["text"])
     if stands != (asked.topic, asked.about, asked.subject, asked.text):

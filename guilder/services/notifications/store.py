@@ -1,4 +1,4 @@
-"""All SQL of notifications."""
+"""All SQL of the inbox."""
 
 from typing import Any
 from uuid import UUID

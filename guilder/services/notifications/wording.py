@@ -80,7 +80,11 @@ def message(notice: Notice) -> Post:
 
 def mark(moment: datetime) -> str:
     """A moment as it stands in a text, to the second."""
-    return f"{{{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}}}"
+    return f"{{{_second(moment)}}}"
+
+
+def _second(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def tell(text: str, zone: str) -> str:
@@ -117,7 +121,7 @@ def notice_body(notice: Notice, at: datetime) -> str:
     """The same of a notice: when its window begins and ends, and what it is of."""
     ids = {"notice": notice.id, "window": notice.window, "service": notice.service or "all"}
     times = {"begins_at": notice.begins_at, "ends_at": notice.ends_at}
-    told = {name: f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for name, time in times.items()}
+    told = {name: _second(time) for name, time in times.items()}
     return body(f"maintenance.{notice.kind}", at, ids | told)
 
 

@@ -10,7 +10,7 @@ from guilder.chassis.bindings import Binding
 from guilder.chassis.call import Calls
 from guilder.chassis.clock import Clock
 from guilder.contracts.access.v1 import Access, Evaluation
-from guilder.contracts.accounts.v1 import Account, Accounts, UnknownAccount, Which
+from guilder.contracts.accounts.v1 import Account, Accounts, Product, UnknownAccount, Which
 from guilder.contracts.context import Context
 from guilder.contracts.declare import May
 from guilder.contracts.errors import Forbidden, NotFound, Problem, Unavailable
@@ -18,7 +18,7 @@ from guilder.contracts.ledger import v1 as ledger
 from guilder.contracts.pricing.v1 import Pricing, Question
 from guilder.contracts.registry.v1 import Registry, TenantNumber
 from guilder.contracts.values import Money, derived
-from guilder.services.payments.payment import Said
+from guilder.services.payments.payment import Said, priced
 
 ZONE_SECONDS = 60.0
 """How long a tenant's zone is remembered, and that it is open."""
@@ -74,16 +74,11 @@ class Others:
     async def price(self, ctx: Context, debtor: Account, amount: Money) -> tuple[Money, str, Said]:
         """The fee, its rule, and who said so."""
         begun = self.begin()
-        question = Question(
-            operation="book_transfer",
-            product=debtor.product,
-            amount=amount,
-            at=begun[0],
-        )
-        quoted, by = await answered(self.pricing.quote, ctx, question)
+        asked = question(debtor.product, amount, begun[0])
+        quoted, by = await answered(self.pricing.quote, ctx, asked)
         if quoted.fee.currency != amount.currency or quoted.fee.minor < 0:
             raise Unavailable("pricing named a fee that cannot be", retry_after=5)
-        outcome = f"{quoted.fee}: {quoted.rule}"
+        outcome = priced(quoted.fee, quoted.rule)
         said = self.decided(ctx, "pricing", outcome, by, begun, debtor.product)
         return quoted.fee, quoted.rule, said
 
@@ -179,6 +174,11 @@ class Others:
             took_us=took if took is None else min(took, 2**31 - 1),
             product=product,
         )
+
+
+def question(product: Product, amount: Money, at: datetime) -> Question:
+    """What pricing is asked: to derive a fee again is to ask the same again."""
+    return Question(operation="book_transfer", product=product, amount=amount, at=at)
 
 
 def unknown(at: str) -> UnknownAccount:

@@ -86,6 +86,26 @@ class Said(v1.Decided, frozen=True, kw_only=True):
         )
 
 
+def screened(by: str, generation: int, outcome: str) -> Said:
+    """What screening decided, as it was kept."""
+    return Said(step="screening", by=by, generation=generation, outcome=outcome)
+
+
+AS_QUOTED = ", as quoted"
+"""Stands behind the rule of a fee that holds because it was quoted."""
+
+
+def priced(fee: Money, rule: str) -> str:
+    """What pricing decided: `2.50 EUR: 0.25 % of 1,000.00 EUR`."""
+    return f"{fee}: {rule}"
+
+
+def read_priced(outcome: str, currency: str) -> tuple[Money, str]:
+    """Fee and rule of what pricing decided."""
+    fee, _, rule = outcome.partition(": ")
+    return Money.parse(fee.split(" ")[0], currency), rule
+
+
 _SILENT: dict[v1.Part, str] = {
     "accounts": "the accounts do not answer",
     "access": "who may pay from the account cannot be asked",
@@ -145,12 +165,8 @@ class Attempt:
         asked = [left["asked_at"], broken_at and broken_at + timedelta(seconds=LONGEST)]
         self.unsettled = max((at for at in asked if at is not None), default=None)
         if left["screened_by"] is not None:
-            self.screened = Said(
-                step="screening",
-                by=left["screened_by"],
-                generation=left["screened_generation"],
-                outcome=left["screened_outcome"],
-            )
+            kept = (left[f"screened_{name}"] for name in ("by", "generation", "outcome"))
+            self.screened = screened(*kept)
 
     def settled(self, looked_at: datetime) -> None:
         """The books hold nothing: when that is said late enough, nothing can come any more."""

@@ -9,15 +9,14 @@ from guilder.chassis.batch import answered
 from guilder.contracts.context import Context, Principal
 from guilder.contracts.errors import Problem
 from guilder.contracts.payments.provenance import Decision, Explanation, Verdict
-from guilder.contracts.pricing.v1 import Question, Quoted
+from guilder.contracts.pricing.v1 import Quoted
 from guilder.contracts.values import Money
-from guilder.services.payments.others import Others
+from guilder.services.payments.others import Others, question
+from guilder.services.payments.payment import AS_QUOTED, read_priced
 
 _LABEL = re.compile(
     r"(?P<contract>[a-z-]+) (?P<edition>[A-Z])\.(?P<version>\S+)( \((?P<how>.+)\))?"
 )
-
-AS_QUOTED = ", as quoted"
 
 
 def decision(row: Any, payment: Any) -> Decision:
@@ -74,7 +73,7 @@ async def explain(
     )
     if priced is None:
         return msgspec.structs.replace(facts, sentences=[_undecided(payment)])
-    fee, rule = _said(priced.answered, facts.amount.currency)
+    fee, rule = read_priced(priced.answered, facts.amount.currency)
     facts = msgspec.structs.replace(facts, fee=fee, rule=rule)
     again = await _again(others, _in_whose_name(ctx, payment), priced, facts.amount)
     return _told(facts, priced, again)
@@ -100,15 +99,10 @@ async def _again(others: Others, ctx: Context, priced: Decision, amount: Money) 
     if not stock and not same:
         said = f"{_name(priced)} is no longer bound here, {bound.label} is: it was not asked again"
         return "unbound", None, None, said
-    question = Question(
-        operation="book_transfer",
-        product=priced.asked["product"],  # type: ignore[arg-type]
-        amount=amount,
-        at=priced.at,
-    )
+    asked = question(priced.asked["product"], amount, priced.at)  # type: ignore[arg-type]
     client = others.stock_pricing if stock else others.pricing
     try:
-        quoted, by = await answered(client.quote, ctx, question)
+        quoted, by = await answered(client.quote, ctx, asked)
     except Problem as problem:
         return "silent", None, None, f"asked again today it gave no answer: {problem.detail}"
     if by.fallback and not priced.fallback:
@@ -158,12 +152,6 @@ def _undecided(payment: Any) -> str:
     if payment["state"] == "booked":
         return "an attempt that was cut off had it booked; what it was told was lost with it"
     return f"the payment is {payment['state']}: it is priced when it goes on"
-
-
-def _said(outcome: str, currency: str) -> tuple[Money, str]:
-    """Fee and rule of what pricing answered, as `2.50 EUR: 0.25 % of 1,000.00 EUR`."""
-    fee, _, rule = outcome.partition(": ")
-    return Money.parse(fee.split(" ")[0], currency), rule
 
 
 def _name(of: Decision) -> str:

@@ -8,7 +8,7 @@ from guilder.chassis.store import Tx
 from guilder.contracts.context import Context
 from guilder.contracts.payments import v1
 from guilder.contracts.values import Money
-from guilder.services.payments.payment import QUOTE_HOLDS, Said
+from guilder.services.payments.payment import AS_QUOTED, QUOTE_HOLDS, Said, priced
 
 FORGET = timedelta(days=1)
 """How long after its end a quote is kept."""
@@ -70,7 +70,7 @@ def honour(
     if (row["debtor"], row["creditor"]) != sides or quoted != amount:
         raise v1.QuoteInvalid("the quote was for another payment", at="$.quote_id")
     fee = Money(row["fee"], row["currency"])
-    outcome = f"{fee}: {row['rule']}, as quoted"
+    outcome = priced(fee, row["rule"] + AS_QUOTED)
     decided = Said(
         step="pricing",
         by=row["label"],

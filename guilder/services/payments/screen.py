@@ -7,7 +7,7 @@ is for the bank's staff alone, in the case.
 import asyncio
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Final, Literal
+from typing import Final
 from uuid import UUID
 
 from guilder.chassis.batch import answered, one
@@ -25,14 +25,13 @@ from guilder.contracts.screening import v1 as screening
 from guilder.services.payments import waiting_store
 from guilder.services.payments.names import Names
 from guilder.services.payments.others import Others
-from guilder.services.payments.payment import Attempt, Said
+from guilder.services.payments.payment import Attempt, Said, screened
 
 CLEAR: Final = "clear"
 PASSED: Final = "passed after a check by the bank"
 DECLINED: Final = "declined after a check by the bank"
 
-Role = Literal["payer", "payee"]
-ROLES: Final[tuple[Role, Role]] = ("payer", "payee")
+ROLES: Final[tuple[screening.Role, screening.Role]] = ("payer", "payee")
 
 Asked = tuple[NamedParty, NamedParty]
 
@@ -109,22 +108,18 @@ class Screen:
         """What the case says: passed, declined, or not yet."""
         by, generation = standing.screened_by or "", standing.generation or 0
         if standing.state == "confirmed":
-            attempt.decide(_decided(by, generation, DECLINED), self._clock.now())
+            attempt.decide(screened(by, generation, DECLINED), self._clock.now())
             raise PaymentDeclined()
         if standing.state != "released":
             attempt.asking = "check"
             raise Unavailable("the bank checks the payment")
-        attempt.screened = _decided(by, generation, PASSED)
+        attempt.screened = screened(by, generation, PASSED)
         return attempt.screened
 
 
 async def case_decided(tx: Tx, event: Event) -> None:
     """Take the payment of a case up at once that was released or confirmed (a reaction)."""
     await waiting_store.wake(tx, event.tenant, UUID(event.ids["payment"]))
-
-
-def _decided(by: str, generation: int, outcome: str) -> Said:
-    return Said(step="screening", by=by, generation=generation, outcome=outcome)
 
 
 def _side(party: NamedParty) -> screening.Side:
@@ -137,7 +132,7 @@ def _case(
     payment: UUID, pairs: Sequence[Asked], found: Sequence[screening.Checked], by: Binding
 ) -> screening.OpenCase:
     """Everybody who was checked, once in each role, with the hits on him."""
-    sides: dict[tuple[Role, UUID], screening.Examined] = {}
+    sides: dict[tuple[screening.Role, UUID], screening.Examined] = {}
     for pair, checked in zip(pairs, found, strict=True):
         for role, party in zip(ROLES, pair, strict=True):
             hits = [hit for hit in checked.hits if hit.side == role]

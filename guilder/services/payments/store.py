@@ -231,9 +231,6 @@ async def find(tx: Tx, tenant: int, payment: UUID) -> Any:
 
 async def decisions(tx: Tx, tenant: int, payment: UUID) -> list[v1.Decided]:
     """The decisions on a payment, in order."""
-    rows = await tx.fetch(
-        "SELECT * FROM decision WHERE tenant=$1 AND payment=$2 ORDER BY n", tenant, payment
-    )
     return [
         v1.Decided(
             step=row["step"],
@@ -241,7 +238,7 @@ async def decisions(tx: Tx, tenant: int, payment: UUID) -> list[v1.Decided]:
             generation=row["generation"],
             outcome=row["outcome"],
         )
-        for row in rows
+        for row in await decision_rows(tx, tenant, payment)
     ]
 
 

@@ -1,4 +1,5 @@
-"""All SQL of payments that wait: for a part that does not answer, or for the end of maintenance."""
+"""All SQL of payments that wait: for a part that does not answer, for somebody of the bank to look
+at it, for the end of maintenance."""
 
 from datetime import timedelta
 from typing import Any

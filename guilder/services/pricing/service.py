@@ -73,7 +73,7 @@ class PricingService(v1.Pricing):
             )
         following = found[limit - 1].id if len(found) > limit else None
         served = self.bindings.resolve(ctx.tenant, "pricing")
-        elsewhere = served.label if served.edition != "A" else None
+        elsewhere = served.label if served.foreign else None
         return v1.Tariffs(items=found[:limit], next=following, priced_by=elsewhere)
 
     async def events(self, ctx: Context, request: EventQuery) -> EventPage:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from guilder.chassis.store import Tx
@@ -175,23 +175,30 @@ async def state(tx: Tx, binding: UUID) -> Any:
     )
 
 
+async def known(tx: Tx, bindings: list[UUID]) -> dict[UUID, Any]:
+    """Those that exist, by id; `canary` = one that may have to be ended."""
+    rows = await tx.fetch(
+        f"SELECT b.id, b.mode = 'canary' AND {_LEFT} AS canary FROM binding b"
+        " WHERE b.id = ANY($2::uuid[])",
+        tx.at,
+        bindings,
+    )
+    return {row["id"]: row for row in rows}
+
+
 async def ahead_of(tx: Tx, number: int, contract: str, mode: str) -> UUID | None:
     """What is planned for a tenant, contract and mode."""
-    found: UUID | None = await tx.value(
-        f"SELECT b.id FROM binding b WHERE {_LEFT} AND {_PLANNED}"
-        " AND b.number=$2 AND b.contract=$3 AND b.mode=$4",
-        tx.at,
-        number,
-        contract,
-        mode,
-    )
-    return found
+    return await _one(tx, _PLANNED, number, contract, mode)
 
 
 async def present(tx: Tx, number: int, contract: str, mode: str) -> UUID | None:
     """What is in force for a tenant, contract and mode."""
+    return await _one(tx, f"NOT {_PLANNED}", number, contract, mode)
+
+
+async def _one(tx: Tx, which: str, number: int, contract: str, mode: str) -> UUID | None:
     found: UUID | None = await tx.value(
-        f"SELECT b.id FROM binding b WHERE {_LEFT} AND NOT {_PLANNED}"
+        f"SELECT b.id FROM binding b WHERE {_LEFT} AND {which}"
         " AND b.number=$2 AND b.contract=$3 AND b.mode=$4",
         tx.at,
         number,
@@ -202,32 +209,28 @@ async def present(tx: Tx, number: int, contract: str, mode: str) -> UUID | None:
 
 
 async def end(
-    tx: Tx, binding: UUID, generation: int, by: UUID, reason: EndReason, detail: str | None = None
+    tx: Tx,
+    binding: UUID,
+    generation: int,
+    by: UUID,
+    reason: EndReason | Literal["planned"],
+    detail: str | None = None,
+    at: datetime | None = None,
 ) -> None:
-    """End one that is in force. A clock set back ends none too early."""
+    """End one that is in force, now or `at` the moment when one that is planned begins.
+
+    A clock set back ends none too early.
+    """
     await tx.execute(
         "UPDATE binding SET during = tstzrange(lower(during),"
         " greatest($2, lower(during) + interval '1 microsecond')),"
         " ended_generation=$3, ended_by=$4, ended_reason=$5, ended_detail=$6 WHERE id=$1",
         binding,
-        tx.at,
+        at or tx.at,
         generation,
         by,
         reason,
         detail,
-    )
-
-
-async def end_at(tx: Tx, binding: UUID, at: datetime, generation: int, by: UUID) -> None:
-    """Let one end when another, that is planned, begins."""
-    await tx.execute(
-        "UPDATE binding SET during = tstzrange(lower(during),"
-        " greatest($2, lower(during) + interval '1 microsecond')),"
-        " ended_generation=$3, ended_by=$4, ended_reason='planned' WHERE id=$1",
-        binding,
-        at,
-        generation,
-        by,
     )
 
 

@@ -1,7 +1,7 @@
 """Binds tenants to releases and editions, and ends that. Composed into the service."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -13,10 +13,9 @@ from guilder.contracts.catalogue import all_contracts
 from guilder.contracts.context import PLATFORM, Context
 from guilder.contracts.declare import Nothing
 from guilder.contracts.edition import sees_personal
-from guilder.contracts.errors import Forbidden
 from guilder.contracts.registry import v1
 from guilder.services.registry import binding_store, edition, release, store
-from guilder.services.registry.approval import approver
+from guilder.services.registry.approval import approver, operators_only
 from guilder.services.registry.binding_store import NewBinding
 from guilder.services.registry.conformance import Editions
 
@@ -64,7 +63,7 @@ class BindingDesk(v1.Registry):
         """The same for a tested edition that serves nobody and sees no personal data: one
         operator is enough."""
         wish = v1.Bind(mode="shadow", **msgspec.structs.asdict(request))
-        _operators_only(ctx)
+        operators_only(ctx)
         release.check(wish)
         if sees_personal(all_contracts()[request.contract]):
             raise v1.ApprovalNeeded(f"an edition of {request.contract} sees personal data")
@@ -82,7 +81,7 @@ class BindingDesk(v1.Registry):
         self, ctx: Context, request: v1.Bind, approved_by: UUID | None
     ) -> NewBinding:
         """The binding that this would make now, or the problem that says why it cannot be."""
-        _operators_only(ctx)
+        operators_only(ctx)
         release.check(request)
         if request.edition != "A":
             request = edition.with_plain_address(request, self.editions.ask)
@@ -118,14 +117,14 @@ class BindingDesk(v1.Registry):
     @local
     async def end_binding(self, tx: Tx, ctx: Context, request: v1.BindingId) -> v1.BindingRecord:
         """End it; a binding that has ended stays as it is."""
-        _operators_only(ctx)
+        operators_only(ctx)
         await _take_back(tx, ctx, request.binding_id, "ended")
         return await _record(tx, request.binding_id)
 
     @local
     async def rollback(self, tx: Tx, ctx: Context, request: v1.BindingId) -> v1.RolledBack:
         """End it and put back what it replaced; a binding that has ended stays as it is."""
-        _operators_only(ctx)
+        operators_only(ctx)
         row, withdrawn = await _take_back(tx, ctx, request.binding_id, "rolled-back")
         restored = None
         if row["left"] and not row["ahead"] and row["replaces"] is not None:
@@ -138,7 +137,7 @@ class BindingDesk(v1.Registry):
 
     async def binding_history(self, ctx: Context, request: v1.BindingQuery) -> v1.BindingRecords:
         """List bindings, newest first."""
-        _operators_only(ctx)
+        operators_only(ctx)
         async with self.store.tx(PLATFORM) as tx:
             number = request.tenant and await tenant_number(tx, request.tenant)
             rows = await binding_store.page(tx, request, number or None)
@@ -162,13 +161,11 @@ async def _put(tx: Tx, ctx: Context, made: NewBinding) -> v1.BindingRecord:
     if before is None and await binding_store.count_open(tx) >= binding_store.MAX_BOUND:
         raise v1.TooManyBindings(f"{binding_store.MAX_BOUND} bindings are in force")
     generation = await binding_store.next_generation(tx)
-    by = ctx.principal.id
-    if before is not None and made.begins is not None:
-        await binding_store.end_at(tx, before, made.begins, generation, by)
-        _say_ended(tx, ctx, before, generation, "planned")
-    elif before is not None:
-        await binding_store.end(tx, before, generation, by, "replaced")
-        _say_ended(tx, ctx, before, generation, "replaced")
+    if before is not None:
+        reason: Literal["planned", "replaced"] = "planned" if made.begins else "replaced"
+        who = ctx.principal.id
+        await binding_store.end(tx, before, generation, who, reason, at=made.begins)
+        _say_ended(tx, ctx, before, generation, reason)
     await _add(tx, ctx, replace(made, replaces=before), generation)
     return await _record(tx, tx.resource)
 
@@ -230,15 +227,15 @@ async def _record(tx: Tx, binding: UUID) -> v1.BindingRecord:
     return v1.BindingRecord(**dict(await binding_store.find(tx, binding)))
 
 
-async def tenant_number(tx: Tx, slug: str) -> int:
-    """The number of a tenant; UnknownTenant when there is none."""
+async def tenant_row(tx: Tx, slug: str) -> Any:
+    """A tenant; UnknownTenant when there is none."""
     row = await store.by_slug(tx, slug)
     if row is None:
         raise v1.UnknownTenant(f"no tenant {slug}")
-    number: int = row["number"]
+    return row
+
+
+async def tenant_number(tx: Tx, slug: str) -> int:
+    """The number of a tenant; UnknownTenant when there is none."""
+    number: int = (await tenant_row(tx, slug))["number"]
     return number
-
-
-def _operators_only(ctx: Context) -> None:
-    if ctx.tenant != PLATFORM:
-        raise Forbidden("only an operator of the platform may do this")

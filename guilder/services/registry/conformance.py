@@ -19,9 +19,9 @@ from guilder.contracts.catalogue import all_contracts
 from guilder.contracts.context import PLATFORM, Context
 from guilder.contracts.declare import Finding, Nothing
 from guilder.contracts.edition import Manifest
-from guilder.contracts.errors import Forbidden
 from guilder.contracts.registry import attestations as wire, v1
 from guilder.services.registry import attestation_store as rows, manifest
+from guilder.services.registry.approval import operators_only
 from guilder.services.registry.manifest import AskEdition, NoManifest, Unanswered
 from guilder.services.registry.notary import Notary, Statement
 from guilder.services.registry.suite import Outcome, Suite, SuiteBroken, clean
@@ -66,11 +66,11 @@ class ConformanceDesk(v1.Registry):
     @local
     async def conform(self, tx: Tx, ctx: Context, request: wire.Conform) -> wire.ConformanceRun:
         """Write down that it is to be run; a worker takes it up within a second."""
-        _operators_only(ctx)
+        operators_only(ctx)
         contract = all_contracts().get(request.contract)
         if contract is None:
             raise v1.UnknownContract(f"no contract {request.contract}", at="$.contract")
-        if not any(operation.replaceable for operation in contract.operations().values()):
+        if not contract.replaceable():
             raise wire.NotReplaceable(f"{request.contract} stays stock", at="$.contract")
         url = self.editions.ask.check(request.url)
         if await rows.count_running(tx) >= MOST_RUNNING:
@@ -81,7 +81,7 @@ class ConformanceDesk(v1.Registry):
 
     async def conformance_run(self, ctx: Context, request: wire.RunId) -> wire.ConformanceRun:
         """Read a run."""
-        _operators_only(ctx)
+        operators_only(ctx)
         async with self.store.tx(PLATFORM) as tx:
             row = await rows.find_run(tx, request.run_id)
         if row is None:
@@ -90,7 +90,7 @@ class ConformanceDesk(v1.Registry):
 
     async def attestations(self, ctx: Context, request: wire.AttestationQuery) -> wire.Attestations:
         """List attestations, and whether each still counts."""
-        _operators_only(ctx)
+        operators_only(ctx)
         async with self.store.tx(PLATFORM) as tx:
             found = await rows.page(tx, request)
             items = [await self._attestation(row, tx) for row in found[: request.limit]]
@@ -135,7 +135,8 @@ class ConformanceDesk(v1.Registry):
         """Take up the oldest run that waits and see it through (a sweep); False where none does."""
         async with self.store.tx(PLATFORM) as tx:
             run = await rows.lease(tx, tx.at + LEASE)
-            waits = run is None and await rows.in_time(tx, 1)
+            learnt = self.editions.suite.learnt
+            waits = run is None and not learnt and await rows.in_time(tx, 1)
         if waits:  # for whoever binds: he must not wait for a process that has to start first
             await self.editions.suite.learn()
         if run is None:
@@ -202,11 +203,6 @@ class ConformanceDesk(v1.Registry):
 
 
 _CTX = Context(tenant=PLATFORM, principal=SYSTEM)
-
-
-def _operators_only(ctx: Context) -> None:
-    if ctx.tenant != PLATFORM:
-        raise Forbidden("only an operator of the platform may do this")
 
 
 def _statement(tx: Tx, run: Any, outcome: Outcome, tested: Manifest, life: timedelta) -> Statement:

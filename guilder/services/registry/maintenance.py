@@ -18,10 +18,10 @@ from guilder.contracts.access.v1 import Access
 from guilder.contracts.catalogue import all_contracts
 from guilder.contracts.context import PLATFORM, Context
 from guilder.contracts.declare import Nothing
-from guilder.contracts.errors import Forbidden, InvalidRequest, NotFound
+from guilder.contracts.errors import InvalidRequest, NotFound
 from guilder.contracts.registry import v1, windows
 from guilder.services.registry import binding_store, window, window_store
-from guilder.services.registry.approval import approver
+from guilder.services.registry.approval import approver, operators_only
 from guilder.services.registry.bindings import tenant_number
 from guilder.services.registry.window import MOST_EXTENSIONS, Life, Rules, utc
 
@@ -56,7 +56,7 @@ class Maintenance(v1.Registry):
         self, claim: Claim, ctx: Context, request: windows.ScheduleWindow
     ) -> windows.Window:
         """Make sure that it was approved, then write the window; who is late hears at once."""
-        _operators(ctx)
+        operators_only(ctx)
         operation = self.operations()["schedule_window"]
         approved_by = await approver(self.access, operation, ctx, request)
 
@@ -80,7 +80,7 @@ class Maintenance(v1.Registry):
         if operation != "schedule_window":
             await super().foresee(operation, ctx, request)
             return
-        _operators(ctx)
+        operators_only(ctx)
         async with self.store.tx(PLATFORM) as tx:
             number = await self._scope(tx, request)
             times = request.begins_at, request.ends_at
@@ -181,7 +181,7 @@ class Maintenance(v1.Registry):
     @staticmethod
     async def _lock(tx: Tx, ctx: Context, window_id: UUID, *states: windows.WindowState) -> Any:
         """The window, locked, with everything said that is due; in one of these states."""
-        _operators(ctx)
+        operators_only(ctx)
         row = await window_store.lock_window(tx, window_id)
         if row is None:
             raise windows.UnknownWindow()
@@ -198,7 +198,7 @@ class Maintenance(v1.Registry):
         self, tx: Tx, ctx: Context, request: windows.SetReadOnly
     ) -> windows.ReadOnly:
         """Switch it on or off; on where it is on already changes nothing."""
-        _operators(ctx)
+        operators_only(ctx)
         _clean(request.reason)
         number = await _number(tx, request.tenant)
         await binding_store.next_generation(tx)
@@ -281,11 +281,6 @@ async def _check_overlap(
 async def _number(tx: Tx, slug: str | None) -> int | None:
     """The number of the tenant concerned; None = all."""
     return None if slug is None else await tenant_number(tx, slug)
-
-
-def _operators(ctx: Context) -> None:
-    if ctx.tenant != PLATFORM:
-        raise Forbidden("only an operator of the platform may do this")
 
 
 def _clean(reason: str) -> None:

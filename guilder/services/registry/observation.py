@@ -81,13 +81,6 @@ def burns(calls: int, failures: int) -> bool:
     return failures >= BUDGET_FAILURES and failures * 100 > BUDGET_PERCENT * calls
 
 
-def decimal(minor: int, currency: str) -> str:
-    """Minor units as a decimal string, however many; negative where the other asks for less."""
-    decimals = CURRENCIES[currency]
-    whole, fraction = divmod(abs(minor), 10**decimals)
-    return f"{'-' * (minor < 0)}{whole}" + (f".{fraction:0{decimals}}" if decimals else "")
-
-
 def kinds(failures: Mapping[Failure, int]) -> str:
     """`late 20, broken 3`, the most frequent first."""
     ordered = sorted(failures.items(), key=lambda pair: (-pair[1], pair[0]))

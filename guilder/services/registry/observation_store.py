@@ -33,17 +33,6 @@ async def claim(tx: Tx, key: str, taken: int) -> int | None:
     return found
 
 
-async def known(tx: Tx, bindings: list[UUID]) -> dict[UUID, Any]:
-    """Those that exist, by id; `canary` = one that may have to be ended."""
-    rows = await tx.fetch(
-        "SELECT id, mode = 'canary' AND (upper_inf(during) OR (ended_reason = 'planned'"
-        " AND upper(during) > $2)) AS canary FROM binding WHERE id = ANY($1::uuid[])",
-        bindings,
-        tx.at,
-    )
-    return {row["id"]: row for row in rows}
-
-
 async def add(tx: Tx, sums: Sums) -> None:
     """Add to everything seen so far, to the present slot and to the failures by kind."""
     await tx.many(

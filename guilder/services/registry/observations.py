@@ -11,14 +11,15 @@ from guilder.chassis.events import SYSTEM
 from guilder.chassis.store import Store, Tx
 from guilder.contracts.catalogue import all_contracts
 from guilder.contracts.context import PLATFORM, Context
-from guilder.contracts.errors import Forbidden
 from guilder.contracts.registry import observations as wire, reports, v1
+from guilder.contracts.values import decimal
 from guilder.services.registry import (
     binding_store,
     observation,
     observation_store as rows,
-    store,
 )
+from guilder.services.registry.approval import operators_only
+from guilder.services.registry.bindings import tenant_row
 from guilder.services.registry.maintenance import open_windows, switches
 
 FORGET_SECONDS: Final = 60.0
@@ -41,7 +42,7 @@ class ObservationDesk(v1.Registry):
         """
         async with self.store.tx(PLATFORM) as tx:
             sums = observation.together(request.seen)
-            known = await rows.known(tx, list(sums))
+            known = await binding_store.known(tx, list(sums))
             sums = {binding: seen for binding, seen in sums.items() if binding in known}
             canaries = [b for b, s in sums.items() if known[b]["canary"] and s.failures]
             if canaries:  # before any other row, as everybody else who ends one
@@ -59,7 +60,7 @@ class ObservationDesk(v1.Registry):
 
     async def report(self, ctx: Context, request: v1.BindingId) -> reports.BindingReport:
         """Everything seen of a binding, and what to do about it."""
-        _operators_only(ctx)
+        operators_only(ctx)
         async with self.store.tx(PLATFORM) as tx:
             row = await binding_store.find(tx, request.binding_id)
             if row is None:
@@ -69,11 +70,9 @@ class ObservationDesk(v1.Registry):
 
     async def service_map(self, ctx: Context, request: v1.WhichTenant) -> reports.ServiceMap:
         """All that serves a tenant, in one transaction."""
-        _operators_only(ctx)
+        operators_only(ctx)
         async with self.store.tx(PLATFORM) as tx:
-            tenant = await store.by_slug(tx, request.slug)
-            if tenant is None:
-                raise v1.UnknownTenant(f"no tenant {request.slug}")
+            tenant = await tenant_row(tx, request.slug)
             number = tenant["number"]
             bound = await binding_store.of_tenant(tx, number)
             since = tx.at - timedelta(minutes=HEALTH_MINUTES)
@@ -145,7 +144,7 @@ async def _differences(tx: Tx, binding: UUID) -> list[reports.FieldDifference]:
         examples[row["field"], currency].append(
             reports.Example(
                 count=row["count"],
-                delta=None if delta is None else observation.decimal(delta, currency),
+                delta=None if delta is None else decimal(delta, currency),
                 serving=row["serving"],
                 other=row["other"],
             )
@@ -167,7 +166,7 @@ async def _differences(tx: Tx, binding: UUID) -> list[reports.FieldDifference]:
 def _amount(row: Any, column: str) -> str | None:
     if not row["currency"] or row["least_minor"] is None:
         return None
-    return observation.decimal(int(row[column]), row["currency"])
+    return decimal(int(row[column]), row["currency"])
 
 
 def _mean(total: int, calls: int) -> int | None:
@@ -219,8 +218,3 @@ def _health(binding: UUID, seen: Any) -> reports.Health:
         mean_ms=_mean(seen["total_ms"], seen["calls"]),
         slowest_ms=seen["slowest_ms"],
     )
-
-
-def _operators_only(ctx: Context) -> None:
-    if ctx.tenant != PLATFORM:
-        raise Forbidden("only an operator of the platform may do this")

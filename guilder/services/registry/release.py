@@ -49,7 +49,7 @@ def check(request: v1.Bind) -> None:
         raise v1.UnknownContract(f"no contract {request.contract}", at="$.contract")
     if reason := ONE_FOR_ALL.get(request.contract):
         raise v1.NotBindable(f"{request.contract}: {reason}", at="$.contract")
-    if request.edition != "A" and not any(o.replaceable for o in contract.operations().values()):
+    if request.edition != "A" and not contract.replaceable():
         raise v1.NotReplaceable(f"{request.contract} has nothing to replace", at="$.contract")
     _check_mode(request, contract)
 

@@ -109,6 +109,11 @@ class Suite:
         await self.learn()
         return (self._hashes or {}).get(contract)
 
+    @property
+    def learnt(self) -> bool:
+        """Whether it is known which suites these are."""
+        return self._hashes is not None
+
     async def learn(self) -> None:
         """Ask once which suites these are; where nobody can say, again after a while."""
         async with self._learning:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from guilder.contracts.edition import Manifest
+from guilder.contracts.edition import Manifest, banner
 from guilder.contracts.registry.attestations import Check, RunState
 from guilder.services.registry.suite import Outcome, clean
 
@@ -60,6 +60,5 @@ def moves(before: Manifest, tested: Manifest | None, after: Manifest) -> Iterato
 
 
 def _text(manifest: Manifest) -> str:
-    release = f"{manifest.contract} {manifest.edition}.{manifest.version}"
     disclaims = f" disclaiming {', '.join(manifest.disclaims)}" if manifest.disclaims else ""
-    return f"{release} {manifest.digest}{disclaims}"
+    return f"{banner(manifest)}{disclaims}"

@@ -1,5 +1,6 @@
 """The nouns of a list: an entry, its names, when somebody was born. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Final, Literal
@@ -29,6 +30,16 @@ class Birth:
     def about(cls, year: int) -> "Birth":
         """A year that is not sure."""
         return cls(year - CIRCA_YEARS, year + CIRCA_YEARS)
+
+    @classmethod
+    def within(cls, written: Iterable[str], *, about: bool) -> "Birth | None":
+        """The years among what is written; a single one may be `about` then. None where none is."""
+        years = [int(year) for year in written if year.isdecimal() and len(year) == 4]
+        if not years:
+            return None
+        if len(years) == 1 and about:
+            return cls.about(years[0])
+        return cls(min(years), max(years))
 
     def may_be(self, born: date) -> bool:
         """Whether somebody born on a day may be meant; day and month may have been swapped."""

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 from guilder.contracts.screening.v1 import Kind
 from guilder.services.screening import countries
 from guilder.services.screening.entry import Birth, Entry, Name
-from guilder.services.screening.xml import BadList, elements
+from guilder.services.screening.xml import BadList, day_of, elements
 
 EU = "EU consolidated"
 
@@ -20,7 +20,7 @@ def read(path: Path) -> tuple[str, date | None, list[Entry]]:
     entries = []
     for name, element in elements(path, {"sanctionEntity"}):
         if name == "export":
-            generated = _day(element.get("generationDate", ""))
+            generated = day_of(element.get("generationDate", ""))
         elif name == "sanctionEntity":
             entries.append(_entry(element))
     return EU, generated, entries
@@ -60,19 +60,7 @@ def _name(alias: Element) -> Name:
 
 def _birth(element: Element) -> Birth | None:
     circa = element.get("circa", "").lower() == "true"
-    if day := _day(element.get("birthdate", "")):
+    if day := day_of(element.get("birthdate", "")):
         return Birth.about(day.year) if circa else Birth.of(day)
     years = [element.get(part, "") for part in ("year", "yearRangeFrom", "yearRangeTo")]
-    known = [int(year) for year in years if year.isdecimal() and len(year) == 4]
-    if not known:
-        return None
-    if len(known) == 1 and circa:
-        return Birth.about(known[0])
-    return Birth(min(known), max(known))
-
-
-def _day(written: str) -> date | None:
-    try:
-        return date.fromisoformat(written[:10])
-    except ValueError:
-        return None
+    return Birth.within(years, about=circa)

@@ -20,6 +20,7 @@ from guilder.services.screening.match import (
     Match,
     judge,
     mistakes,
+    most_mistakes,
 )
 from guilder.services.screening.words import Words, joins, readings
 
@@ -30,10 +31,11 @@ Key = tuple[str, int]
 
 
 class Index:
-    """The names of all entries, by their words. Never changes once it is built."""
+    """The names of all entries, by their words. Never changes once it is built, but
+    for the words that it remembers."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        """Build it: some 10 µs a name."""
+        """Build it."""
         self.entries = 0
         self._names: list[tuple[Entry, Name, tuple[Words, ...]]] = []
         self._having: dict[Kind, dict[str, list[int]]] = {"person": {}, "organisation": {}}
@@ -134,7 +136,7 @@ class _Vocabulary:
         found = {word} & self._words
         for length in range(len(word) - 2, len(word) + 3):
             shorter = min(length, len(word))
-            most = 2 if shorter >= TWO_MISTAKES else 1
+            most = most_mistakes(shorter)
             if abs(length - len(word)) > most:
                 continue
             for end in [end for size in _sizes(shorter) for end in _ends(word, size)]:

@@ -66,8 +66,6 @@ class Lists:
         """Changed in a thread: read elsewhere from a copy, which is made at once."""
         self.fault: str | None = None
         """Why the folder itself cannot be read."""
-        self.generation = 0
-        """How often the index was made anew."""
         self._index: Index | None = None
         self._basis = ""
         self._turn = asyncio.Lock()
@@ -88,7 +86,6 @@ class Lists:
             if changed or self._index is None:
                 self._index = await asyncio.to_thread(self._make)
                 self._basis = self._said()
-                self.generation += 1
                 log.info("lists", entries=self._index.entries, files=len(self.files))
             return changed
 
@@ -172,7 +169,7 @@ class Lists:
 
     def _oldest(self) -> float:
         every = list(self.files.values())
-        days = [file.published or _modified(file) for file in every if file.of]
+        days = [file.published or _modified(file) for file in every if file.read_before]
         return float(max(((self.clock.now().date() - day).days for day in days), default=0))
 
 

@@ -44,6 +44,11 @@ class Alike:
 NOT_ALIKE: Final = Alike(0.0, (), 0)
 
 
+def most_mistakes(shorter: int) -> int:
+    """How many mistakes two words may differ by, the shorter of which has so many letters."""
+    return 2 if shorter >= TWO_MISTAKES else 1
+
+
 def mistakes(one: str, two: str) -> int | None:
     """Typing mistakes between two words that are taken for the same; None = they are not."""
     if one == two:
@@ -51,7 +56,7 @@ def mistakes(one: str, two: str) -> int | None:
     shorter = min(len(one), len(two))
     if shorter < ONE_MISTAKE or abs(len(one) - len(two)) > 2:
         return None
-    most = 2 if shorter >= TWO_MISTAKES else 1
+    most = most_mistakes(shorter)
     found = OSA.distance(one, two, score_cutoff=most)
     if found == 1:
         return 1

@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element
 from guilder.contracts.screening.v1 import Kind
 from guilder.services.screening import countries
 from guilder.services.screening.entry import Birth, Entry, Name
-from guilder.services.screening.xml import BadList, elements, size, text, texts
+from guilder.services.screening.xml import BadList, check_size, elements, text, texts
 
 SDN, CONSOLIDATED = "OFAC SDN", "OFAC consolidated"
 
@@ -88,12 +88,7 @@ def birth(written: str) -> Birth | None:
     """A birth as OFAC writes it: "07 Oct 1954", "Oct 1954", "circa 1954", "1954 to 1956"."""
     with suppress(ValueError):
         return Birth.of(datetime.strptime(written.strip(), "%d %b %Y").replace(tzinfo=UTC).date())
-    years = [int(year) for year in _YEAR.findall(written)]
-    if not years:
-        return None
-    if len(years) == 1 and "circa" in written.lower():
-        return Birth.about(years[0])
-    return Birth(min(years), max(years))
+    return Birth.within(_YEAR.findall(written), about="circa" in written.lower())
 
 
 # ── the CSV files ────────────────────────────────────────────────────────────────────────────
@@ -139,7 +134,7 @@ def _rows(path: Path, columns: int) -> Iterator[list[str]]:
 
     A copy that is cut off between two rows looks like a list with fewer people on it.
     """
-    size(path)
+    check_size(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             for row in csv.reader(file, strict=True):

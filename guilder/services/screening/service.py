@@ -1,15 +1,15 @@
 """Screening: checks both sides of a payment against the lists, keeps the cases hits become."""
 
 import asyncio
-import contextlib
-from typing import Any, Final, Literal
+from typing import Any, Final
 from uuid import UUID
 
-from guilder.chassis.events import SYSTEM, feed
+from guilder.chassis.events import feed
+from guilder.chassis.guard import approved
 from guilder.chassis.idempotency import Claim, Once, claimed
 from guilder.chassis.seal import Sealer
 from guilder.chassis.store import Store, Tx
-from guilder.contracts.access.v1 import Access, ProposalId
+from guilder.contracts.access.v1 import Access
 from guilder.contracts.context import Context
 from guilder.contracts.declare import (
     Answers,
@@ -20,7 +20,7 @@ from guilder.contracts.declare import (
     Nothing,
     SelfCheck,
 )
-from guilder.contracts.errors import Conflict, Forbidden, NotFound, Problem
+from guilder.contracts.errors import Forbidden, Problem
 from guilder.contracts.screening import v1
 from guilder.contracts.values import uuid7
 from guilder.services.screening import case, store
@@ -54,8 +54,8 @@ class ScreeningService(v1.Screening):
         self.store, self.once, self.lists, self._access = database, once, lists, access
         self._sealer, self._threshold = sealer, threshold
         self._remembered: dict[v1.Side, list[Match]] = {}
-        self._of = -1
-        """The generation of the lists by which it is remembered."""
+        self._of: Index | None = None
+        """What it was found in."""
 
     # ── checks ───────────────────────────────────────────────────────────────────────────────
 
@@ -65,8 +65,8 @@ class ScreeningService(v1.Screening):
             index, basis = await self.lists.current()
         except Problem as problem:
             return [problem for _ in calls]
-        if self._of != self.lists.generation:
-            self._remembered, self._of = {}, self.lists.generation
+        if self._of is not index:
+            self._remembered, self._of = {}, index
         remembered = self._remembered  # of these lists: others may be in force before the end
         answers: Answers[v1.Checked] = []
         for call in calls:
@@ -88,8 +88,8 @@ class ScreeningService(v1.Screening):
     async def forget(self) -> None:
         """Remember nobody any more who was asked after (a sweep)."""
         self._remembered.clear()
-        if self._of >= 0:
-            (await self.lists.current())[0].forget()
+        if self._of is not None:  # nothing else was asked; a later index holds nobody yet
+            self._of.forget()
 
     # ── cases ────────────────────────────────────────────────────────────────────────────────
 
@@ -157,21 +157,29 @@ class ScreeningService(v1.Screening):
         self, claim: Claim, ctx: Context, request: v1.DecideCase
     ) -> v1.DecidedCase:
         """Let the payment go on: payments follows the event."""
-        return await self._decide(claim, ctx, request, "released")
+        return await self._decide(claim, ctx, request, "release_case", "released")
 
     @claimed
     async def confirm_case(
         self, claim: Claim, ctx: Context, request: v1.DecideCase
     ) -> v1.DecidedCase:
         """Have the payment refused: payments follows the event."""
-        return await self._decide(claim, ctx, request, "confirmed")
+        return await self._decide(claim, ctx, request, "confirm_case", "confirmed")
 
     async def _decide(
-        self, claim: Claim, ctx: Context, request: v1.DecideCase, state: v1.CaseState
+        self,
+        claim: Claim,
+        ctx: Context,
+        request: v1.DecideCase,
+        name: str,
+        state: v1.CaseState,
     ) -> v1.DecidedCase:
         _, sides = await self._find_case(ctx, request.case_id)
         _refuse_concerned(sides, ctx.principal.party)
-        _refuse_concerned(sides, await self._approver_party(ctx))
+        by = await approved(self._access, self.operations()[name], ctx, request)
+        if by is None:
+            raise Forbidden("a case is decided with the approval of a second person")
+        _refuse_concerned(sides, by.approver_party)
         reason = await case.seal_reason(self._sealer, ctx.tenant, sides, request.reason)
 
         async def work(tx: Tx) -> v1.DecidedCase:
@@ -184,15 +192,6 @@ class ScreeningService(v1.Screening):
             )
 
         return await claim.finish(work)
-
-    async def _approver_party(self, ctx: Context) -> UUID | None:
-        """The party of who approved; Forbidden where nobody has."""
-        if ctx.approval is not None:
-            system = Context(tenant=ctx.tenant, principal=SYSTEM, request=ctx.request)
-            asked = ProposalId(proposal_id=ctx.approval)
-            with contextlib.suppress(NotFound, Conflict):
-                return (await self._access.approved_input(system, asked)).approver_party
-        raise Forbidden("a case is decided with the approval of a second person")
 
     async def foresee(self, operation: str, ctx: Context, request: Any) -> None:
         """Refuse to propose what is decided already."""
@@ -236,7 +235,7 @@ class ScreeningService(v1.Screening):
         async with self.store.tx(tenant) as tx:
             sides = await store.sides(tx, tenant, row["id"])
         try:
-            opened = [await case.examined(self._sealer, side) for side in sides]
+            opened = await asyncio.gather(*(case.examined(self._sealer, side) for side in sides))
             await case.open_reason(self._sealer, row, sides)
         except Problem as problem:
             detail = f"case {row['id']}: {problem.detail}"
@@ -271,14 +270,11 @@ async def _standings(tx: Tx, wanted: list[tuple[int, UUID]]) -> Answers[v1.Stand
     ]
 
 
-Role = Literal["payer", "payee"]
-
-
-def _sides(asked: v1.Check) -> tuple[tuple[Role, v1.Side], ...]:
+def _sides(asked: v1.Check) -> tuple[tuple[v1.Role, v1.Side], ...]:
     return ("payer", asked.payer), ("payee", asked.payee)
 
 
-def _hit(role: Role, match: Match) -> v1.Hit:
+def _hit(role: v1.Role, match: Match) -> v1.Hit:
     return v1.Hit(
         side=role,
         list=match.entry.list,

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 from guilder.contracts.screening.v1 import Kind
 from guilder.services.screening import countries
 from guilder.services.screening.entry import Birth, Entry, Name
-from guilder.services.screening.xml import BadList, elements, text, texts
+from guilder.services.screening.xml import BadList, day_of, elements, text, texts
 
 UN = "UN Security Council"
 
@@ -20,7 +20,7 @@ def read(path: Path) -> tuple[str, date | None, list[Entry]]:
     entries = []
     for name, element in elements(path, {"INDIVIDUAL", "ENTITY"}):
         if name == "CONSOLIDATED_LIST":
-            generated = _day(element.get("dateGenerated", ""))
+            generated = day_of(element.get("dateGenerated", ""))
         elif name == "INDIVIDUAL":
             entries.append(_entry(element, "person", "INDIVIDUAL"))
         elif name == "ENTITY":
@@ -54,19 +54,7 @@ def _entry(element: Element, kind: Kind, tag: str) -> Entry:
 def _birth(element: Element) -> Birth | None:
     """A birth: EXACT with a day or a year, APPROXIMATELY, or BETWEEN two years."""
     exact = text(element, "TYPE_OF_DATE").upper() == "EXACT"
-    if day := _day(text(element, "DATE")):
+    if day := day_of(text(element, "DATE")):
         return Birth.of(day) if exact else Birth.about(day.year)
     years = [text(element, tag) for tag in ("YEAR", "FROM_YEAR", "TO_YEAR")]
-    known = [int(year) for year in years if year.isdecimal() and len(year) == 4]
-    if not known:
-        return None
-    if len(known) == 1 and not exact:
-        return Birth.about(known[0])
-    return Birth(min(known), max(known))
-
-
-def _day(written: str) -> date | None:
-    try:
-        return date.fromisoformat(written[:10])
-    except ValueError:
-        return None
+    return Birth.within(years, about=not exact)

@@ -1,6 +1,7 @@
 """Reads XML that somebody supplies: no DTD, no entity, nothing external, bounded depth and size."""
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Final
 from xml.etree.ElementTree import Element, ParseError
@@ -21,12 +22,11 @@ class BadList(Exception):
     """A list file cannot be read; the text says why, for the operator."""
 
 
-def size(path: Path) -> int:
-    """The size of a file in bytes; BadList where it is larger than any list."""
+def check_size(path: Path) -> None:
+    """BadList where a file is larger than any list."""
     found = path.stat().st_size
     if found > LARGEST:
         raise BadList(f"{path.name} has {found} bytes, more than any list: {LARGEST}")
-    return found
 
 
 def elements(path: Path, wanted: set[str]) -> Iterator[tuple[str, Element]]:
@@ -35,7 +35,7 @@ def elements(path: Path, wanted: set[str]) -> Iterator[tuple[str, Element]]:
     Names come without their namespace, of everything below as well. What was handed out is emptied
     afterwards, so memory does not grow with the file.
     """
-    size(path)
+    check_size(path)
     depth, inside = 0, 0
     try:
         for event, element in iterparse(
@@ -72,6 +72,14 @@ def text(element: Element, path: str) -> str:
 def texts(element: Element, path: str) -> list[str]:
     """The texts at a path below that are not empty."""
     return [said for found in element.findall(path) if (said := (found.text or "").strip())]
+
+
+def day_of(written: str) -> date | None:
+    """A day as XML writes it, with or without a time behind it; None for anything else."""
+    try:
+        return date.fromisoformat(written[:10])
+    except ValueError:
+        return None
 
 
 def _said(error: Exception) -> str:

@@ -17,6 +17,7 @@ from guilder.contracts.declare import EventQuery
 from guilder.contracts.errors import Forbidden
 from guilder.contracts.registry import v1
 from guilder.contracts.registry.observations import Difference, Observe, Seen
+from guilder.contracts.values import decimal
 from guilder.services.registry import observation, observation_store
 
 PROCESS = Who(PLATFORM, SYSTEM)
@@ -228,7 +229,7 @@ def test_lines_are_put_together_by_binding(lines):
     ],
 )
 def test_amounts_are_decimal_strings_however_large(minor, currency, said):
-    assert observation.decimal(minor, currency) == said
+    assert decimal(minor, currency) == said
 
 
 async def test_old_slots_and_keys_are_forgotten(direct):
