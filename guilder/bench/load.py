@@ -84,7 +84,9 @@ class Connection(asyncio.Protocol):
         self.transport.write(self._sender.payment())
 
     def data_received(self, data: bytes) -> None:
-        """Wait for the whole answer."""
+        """Wait for the whole answer; what comes unasked (408 before an idle end) is none."""
+        if not self.busy:
+            return
         self._buffer += data
         head, found, body = self._buffer.partition(b"\r\n\r\n")
         if not found:
