@@ -101,8 +101,8 @@ class Stage:
         return sorted(found, key=lambda account: -self.booked(bank, account))
 
     @contextmanager
-    def wrong(self, fault: str) -> Iterator[None]:
-        """The edition is as bad as that while the block lasts; then its bank's payments are made.
+    def turned(self, fault: str) -> Iterator[None]:
+        """The edition is as bad as that while the block lasts.
 
         One of WRONG, or any fault of `faulty.py`.
         """
@@ -116,12 +116,24 @@ class Stage:
             if fault == "dies":
                 self.edition.rise()
             self.edition.turn(None)
-            bank = self.running.machine(TENANT)
-            soon(
-                lambda: bank.get("/v1/waiting-payments")["items"],
-                lambda left: left == [],
-                seconds=90,
-            )
+
+    @contextmanager
+    def wrong(self, fault: str) -> Iterator[None]:
+        """The edition is as bad as that while the block lasts; then what its bank ordered is paid."""
+        try:
+            with self.turned(fault):
+                yield
+        finally:
+            self.made_up()
+
+    def made_up(self) -> None:
+        """What waited for the edition is paid."""
+        bank = self.running.machine(TENANT)
+        soon(
+            lambda: bank.get("/v1/waiting-payments")["items"],
+            lambda left: left == [],
+            seconds=90,
+        )
 
     async def order(self, tenant: str, rate: float, seconds: float) -> Order:
         """Payments at a rate among accounts of a bank whose overdraft is never used up."""
