@@ -34,7 +34,7 @@ TELLER: Final = (sys.executable, "-c", _TELL)
 CONFINED: Final = (sys.executable, "-m", "guilder.services.registry.confined")
 
 PASSES_ON: Final = ("PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR")
-PASSES_ON_PREFIX: Final = "GUILDER_OUTBOUND_"
+PASSES_ON_PREFIXES: Final = ("GUILDER_OUTBOUND_", "GUILDER_CONFORMANCE_")
 """All that a suite learns of our environment."""
 
 LONGEST_LINE: Final = 200
@@ -97,7 +97,7 @@ class Suite:
 
         `runner` judges an edition, `teller` says which suites it would judge by.
         """
-        kept = {n: v for n, v in env.items() if n in PASSES_ON or n.startswith(PASSES_ON_PREFIX)}
+        kept = {n: v for n, v in env.items() if n in PASSES_ON or n.startswith(PASSES_ON_PREFIXES)}
         self._env, self._seed, self.limits = kept, seed, limits
         self.runner, self.teller = runner, teller
         self._hashes: dict[str, str] | None = None

@@ -39,6 +39,7 @@ def edition(world, desk, fault=None, **more):
         yield running
     finally:
         world.process.bindings.apply([], [id], False)
+        world.process.editions.allow(Rules())
         running.stop()
 
 

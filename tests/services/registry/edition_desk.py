@@ -17,7 +17,12 @@ from guilder.contracts.registry import v1
 from guilder.services.registry.manifest import AskEdition
 from guilder.services.registry.suite import Limits, Suite
 
-ENV = {"GUILDER_OUTBOUND_ALLOW": "127.0.0.0/8", "GUILDER_SECRET": "s3cret", "PATH": "/usr/bin:/bin"}
+ENV = {
+    "GUILDER_OUTBOUND_ALLOW": "127.0.0.0/8",
+    "GUILDER_CONFORMANCE_SMTP": "127.0.0.1:0",
+    "GUILDER_SECRET": "s3cret",
+    "PATH": "/usr/bin:/bin",
+}
 SEED = CALL_KEYS.key(*PAIR)
 DIGEST = "sha256:" + "9f" * 32
 SUITE = "5e" * 32

@@ -227,7 +227,7 @@ async def test_a_suite_learns_no_secret_of_ours_but_the_key_it_signs_with(direct
     with trial(direct, tmp_path, more):
         async with Edition().serving() as edition:
             done = await run(direct, edition)
-    told = "GUILDER_OUTBOUND_ALLOW HOME PATH TMPDIR"
+    told = "GUILDER_CONFORMANCE_SMTP GUILDER_OUTBOUND_ALLOW HOME PATH TMPDIR"
     seen = done.checks[1].detail.replace("LC_CTYPE ", "")  # Python's own
     assert seen == f"{told} {SEED.hex()}"
 

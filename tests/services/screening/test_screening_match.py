@@ -1,6 +1,7 @@
 """Whom a name may mean: pairs that must and must not hit, and the index against every entry."""
 
 from datetime import date
+from fractions import Fraction
 
 import pytest
 import screening_oracle
@@ -202,14 +203,16 @@ def test_the_index_misses_nothing_that_every_entry_would_give(data):
     assert [match.score for match in matches] == sorted(wanted.values(), reverse=True)
 
 
-@given(st.text(alphabet="abcd", max_size=12), st.text(alphabet="abcd", max_size=12))
-def test_mistakes_are_those_of_the_textbook(one, two):
-    wrong = mistakes(one, two)
-    share = screening_oracle.share_wrong(one, two) if one and two else None
-    if one and two:
-        assert (wrong is None) == (share is None)
-        assert wrong is None or share == wrong / max(len(one), len(two)) or wrong == 0 == share
-        assert wrong == mistakes(two, one)
+short = st.text(alphabet="abcd", min_size=1, max_size=12)
+
+
+@given(st.data())
+def test_mistakes_are_those_of_the_textbook(data):
+    one = data.draw(short)
+    two = data.draw(st.one_of(misspelt([one]).filter(bool), short))
+    wrong, share = mistakes(one, two), screening_oracle.share_wrong(one, two)
+    assert (None if wrong is None else Fraction(wrong, max(len(one), len(two)))) == share
+    assert wrong == mistakes(two, one)
 
 
 @given(st.text(min_size=1, max_size=140))
