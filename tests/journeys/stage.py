@@ -119,7 +119,7 @@ class Stage:
 
     @contextmanager
     def wrong(self, fault: str) -> Iterator[None]:
-        """The edition is as bad as that while the block lasts; then what its bank ordered is paid."""
+        """The edition is as bad as that while the block lasts; then what waited is paid."""
         try:
             with self.turned(fault):
                 yield
