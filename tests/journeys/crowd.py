@@ -114,19 +114,23 @@ class Crowd:
             wire = Wire(self._address)
             while left:
                 one = left.pop()
-                found.append((one, await _until_taken(one.teller, wire, one.key, one.order)))
+                found.append(
+                    (one, await _until_taken(one.teller, wire, one.key, one.order, outages=True))
+                )
             wire.close()
 
         await asyncio.gather(*(press() for _ in range(AGAIN)))
         return found
 
 
-async def _until_taken(teller: Teller, wire: Wire, key: str, order: dict[str, Any]) -> Paid:
-    """Press the same key until the gateway takes it in."""
+async def _until_taken(
+    teller: Teller, wire: Wire, key: str, order: dict[str, Any], *, outages: bool = False
+) -> Paid:
+    """Press the same key until the gateway takes it in; with `outages`, until it is answered."""
     shed = 0
     while True:
         paid = await teller.pay(wire, key, order)
-        if paid.status != SHED[0] or paid.body["code"] != SHED[1]:
+        if paid.status != SHED[0] or not (outages or paid.body["code"] == SHED[1]):
             return replace(paid, shed=shed)
         shed += 1
         await asyncio.sleep(random.uniform(0.5, 1.5))

@@ -9,10 +9,12 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from http.client import HTTPException
 from uuid import uuid4
 
+import psutil
 import pytest
 
 from guilder.backup.state import archive_state
@@ -127,7 +129,8 @@ def erase(bank, party):
 def lose(data):
     """The machine is gone: every process at once, then the disk."""
     for process in ours(data):
-        process.send_signal(signal.SIGKILL)
+        with suppress(psutil.NoSuchProcess):  # it ended with the one before it
+            process.send_signal(signal.SIGKILL)
     soon(lambda: ours(data), lambda left: not left)
     shutil.rmtree(data)
 

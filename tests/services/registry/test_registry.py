@@ -6,7 +6,7 @@ import secrets
 import msgspec
 import pytest
 
-from guilder.chassis.testing import Who, make_bank, operator, somebody
+from guilder.chassis.testing import Who, bank_code, make_bank, operator, somebody
 from guilder.contracts.context import PLATFORM
 from guilder.contracts.declare import EventQuery, Nothing
 from guilder.contracts.errors import Forbidden, InvalidRequest, KeyReused, Refused
@@ -19,7 +19,7 @@ def asked(**changes) -> v1.CreateTenant:
         "slug": f"t-{secrets.token_hex(5)}",
         "name": "A bank",
         "country": "DE",
-        "bank_code": f"9{secrets.randbelow(10**7):07}",
+        "bank_code": bank_code(),
         "bic": "GULDDE99XXX",
         "currency": "EUR",
         "zone": "Europe/Berlin",
