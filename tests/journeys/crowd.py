@@ -126,11 +126,15 @@ class Crowd:
 async def _until_taken(
     teller: Teller, wire: Wire, key: str, order: dict[str, Any], *, outages: bool = False
 ) -> Paid:
-    """Press the same key until the gateway takes it in; with `outages`, until it is answered."""
+    """Press the same key until the gateway takes it in; with `outages`, until it is answered.
+
+    With those also where somebody presses more often than he may (429): all keys at once do.
+    """
     shed = 0
     while True:
         paid = await teller.pay(wire, key, order)
-        if paid.status != SHED[0] or not (outages or paid.body["code"] == SHED[1]):
+        later = outages and paid.status in (429, 503)
+        if not later and (paid.status != SHED[0] or paid.body["code"] != SHED[1]):
             return replace(paid, shed=shed)
         shed += 1
         await asyncio.sleep(random.uniform(0.5, 1.5))
