@@ -318,7 +318,12 @@ async def test_money_is_spent_once_by_fifty_orders_at_once(world):
             return problem
 
     ended = await asyncio.gather(*(spend() for _ in range(50)))
-    assert sum(isinstance(e, v1.Payment) for e in ended) == 3
+    for n in range(1, 6):  # on a busy machine some run out of time, and wait
+        with later(desk, seconds=31 * n):
+            await resume_all(desk)
+    made = [await desk.read(e.id) for e in ended if isinstance(e, v1.Payment)]
+    assert sum(one.state == "booked" for one in made) == 3
+    assert {one.state for one in made} <= {"booked", "refused"}
     assert await desk.has(desk.mine) == "10.00"
     assert len(await desk.transfers()) == 3
     assert await desk.findings() == []
