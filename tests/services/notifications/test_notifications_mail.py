@@ -345,7 +345,7 @@ async def test_what_one_does_not_want_is_not_sent_and_removal_ends_it(direct_des
     delivery = await desk.queue(who)
     await public.remove_email(who.ctx(), Nothing())
     await desk.engine.round()
-    assert not [mail for mail in smtp.mails if str(delivery) in mail["Message-ID"]]
+    assert len(smtp.mails) == 1
     assert (await desk.read(delivery)).state == "gone"
     with pytest.raises(AddressUnknown):
         await public.email(who.ctx(), Nothing())
