@@ -209,8 +209,10 @@ def test_a_process_gets_exactly_the_keys_of_its_pairs():
 
 
 def test_who_sends_to_editions_holds_that_key_and_the_public_door_does_not():
-    assert {"registry", "payments"} <= {name for name in names() if speaks_with_editions(name)}
-    for name in (GATEWAY, "ledger", "vault", "pricing", "identity"):
+    assert {"registry", "payments", "notifications"} <= {
+        name for name in names() if speaks_with_editions(name)
+    }
+    for name in (GATEWAY, "ledger", "vault", "pricing", "identity", "audit"):
         assert not speaks_with_editions(name)
         with pytest.raises(Unauthenticated):
             SigningKey.of(PairKeys(pair_keys(ROOT_KEY, name)))
