@@ -13,7 +13,7 @@ from guilder.chassis.testing import make_bank, new_id, somebody
 from guilder.contracts.access import v1 as access
 from guilder.contracts.context import Call
 from guilder.contracts.declare import EventQuery, Nothing
-from guilder.contracts.errors import Forbidden, NotFound
+from guilder.contracts.errors import Forbidden, NotFound, Unavailable
 from guilder.contracts.parties.v1 import CreateParty, EraseParty, Parties
 from guilder.contracts.screening import v1
 from guilder.services.screening.index import Index
@@ -69,6 +69,20 @@ async def test_what_was_found_by_other_lists_is_not_remembered_for_these(direct)
         assert not service._remembered
     finally:
         service._find = find
+
+
+async def test_who_was_asked_after_is_forgotten_also_while_no_list_can_be_read(direct, monkeypatch):
+    bank, service = await make_bank(direct), direct.process.built["screening"].service
+    asked = v1.Check(payer=EMIL, payee=GRETA, at=direct.clock.now())
+    await service.check([Call(bank.manager.ctx(""), asked)])
+    assert service._remembered
+
+    async def unreadable():
+        raise Unavailable("the lists cannot be read")
+
+    monkeypatch.setattr(service.lists, "current", unreadable)
+    await service.forget()
+    assert not service._remembered
 
 
 def decide(standing, reason="another person of that name"):
@@ -202,6 +216,23 @@ async def test_two_people_decide_a_case_once(world, name, state):
     for late in ("release_case", "confirm_case"):
         with pytest.raises(v1.CaseDecided):
             await getattr(world.public(v1.Screening), late)(bank.manager.ctx(), decide(standing))
+
+
+async def test_what_was_approved_of_one_case_decides_no_other_and_nothing_else(world):
+    bank = await make_bank(world)
+    (_, first), (_, second) = await a_case(world, bank), await a_case(world, bank)
+    proposal = await world.public(v1.Screening).release_case(bank.manager.ctx(), decide(first))
+    assert (await approved(world, bank, proposal)).state == "executed"
+    inside, approval = world.client(v1.Screening), UUID(plain(proposal)["id"])
+    for who, decision, standing in (
+        (bank.manager, inside.release_case, second),
+        (bank.manager, inside.confirm_case, first),
+        (bank.second_manager, inside.release_case, first),
+    ):
+        ctx = msgspec.structs.replace(who.ctx(), approval=approval)
+        with pytest.raises(Forbidden, match="second person"):
+            await decision(ctx, decide(standing))
+    assert (await read(world, bank, second)).state == "open"
 
 
 @pytest.mark.refuses("screening.cases")
